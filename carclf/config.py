@@ -1,0 +1,294 @@
+"""application_config.json -> a frozen, typed Config: every key, its default, its unit and its reason.
+
+Nothing here imports TensorFlow: a wrong config is told at once.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from carclf.config_checks import cross_problems, path_problems, with_head_names
+from carclf.config_errors import Sections, schema_problems
+from carclf.config_types import ConfigPath, Flag, Name, Number, OneOrMore, Range, Section, Sha256, Text, Whole
+from carclf.errors import ConfigError, raise_all
+from carclf.strict_json import read_json
+
+HeadKind = Literal["categorical", "multi_label", "segmentation"]
+AnnotationFormat = Literal["via", "masks"]
+Engine = Literal["auto", "openvino", "tensorflow"]
+_DEMO = "demo"
+
+
+def _dataset_tag(value: Any) -> str:
+    demo = value == _DEMO or isinstance(value, DemoConfig) or (isinstance(value, dict) and _DEMO in value)
+    return _DEMO if demo else "(photos)"
+
+
+class AnnotationConfig(Section):
+    """One file or folder of masks for one segmentation head."""
+
+    format: AnnotationFormat = Field(
+        description='"via" (VIA 1 and 2 json) or "masks" (folder of indexed PNGs)'
+    )
+    path: ConfigPath = Field(description="the annotation file, or the folder of mask files")
+    head: Name = Field(default="", description="the head it is for; default: the only segmentation head")
+
+
+class DatasetConfig(Section):
+    """Photos, their label table and their annotations."""
+
+    photos: ConfigPath = Field(description="folder of the photos; subfolders are searched, too")
+    labels: ConfigPath = Field(description="label table: csv with a column name and one column per question")
+    on_bad_photo: Literal["skip", "stop"] = Field(
+        default="skip",
+        description="a photo that cannot be read is named and left out (skip) or ends the run (stop); "
+        "one bad file of thousands should not cost a night",
+    )
+    annotations: tuple[AnnotationConfig, ...] = Field(
+        default=(), description="masks for the segmentation heads; none is needed without such heads"
+    )
+
+
+class DemoConfig(Section):
+    """The drawn cars: photos, labels and masks without any data of one's own."""
+
+    count: Whole = Field(
+        default=240, ge=20, description="photos to draw; enough for 5 folds, drawn in seconds"
+    )
+    seed: Whole = Field(
+        default=2026, ge=0, description="seed of the drawings: the same seed, the same photos"
+    )
+    image_size: Whole = Field(
+        default=256, ge=32, le=4096, description="height in pixels of a drawn photo; above any backbone's 224"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, data: Any) -> Any:
+        if data == _DEMO:
+            return {}
+        return data[_DEMO] if isinstance(data, dict) and set(data) == {_DEMO} else data
+
+    @model_serializer(mode="wrap")
+    def _wrap(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {_DEMO: handler(self)}
+
+
+class BackboneConfig(Section):
+    """A SavedModel that turns photos into feature vectors and maps."""
+
+    local: ConfigPath | None = Field(default=None, description="folder of a SavedModel; looked at first")
+    handle: Text | None = Field(
+        default=None, description="TF-Hub address, downloaded once if local is not there"
+    )
+    image_size: Whole = Field(
+        default=224,
+        ge=32,
+        le=2048,
+        description="height and width in pixels that photos are resized to; 224 is TF-Hub's",
+    )
+    input_range: Range = Field(
+        default=(0.0, 1.0), description="values of black and white that the model wants; [0, 1] is TF-Hub's"
+    )
+    engine: Engine = Field(
+        default="auto",
+        description="auto takes OpenVINO on a CPU where it agrees with TensorFlow: twice as fast",
+    )
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="expected hash of the model; default: recorded on the first run and checked then",
+    )
+
+
+class EmptyWhere(Section):
+    """Photos known to have an empty mask: those with this value in this column."""
+
+    column: Text = Field(description="column of the label table")
+    value: Text = Field(description="value that means: nothing to segment")
+
+
+class HeadConfig(Section):
+    """One question asked of every photo."""
+
+    kind: HeadKind = Field(
+        description="categorical (one label), multi_label (any number) or segmentation (masks)"
+    )
+    labels: ConfigPath = Field(description="label file: one class per line")
+    column: Text = Field(default="", description="column of the label table; default: the head's name")
+    none_label: Text | None = Field(
+        default=None, description="the label that means none; scores without such photos are told apart"
+    )
+    empty_where: EmptyWhere | None = Field(
+        default=None, description="segmentation only: photos whose mask is known to be empty"
+    )
+
+
+class CrossValidationConfig(Section):
+    """How photos are split for judging."""
+
+    folds: Whole = Field(
+        default=5, ge=2, le=50, description="parts; 5 keeps 80 % for training and is the custom"
+    )
+    seed: Whole = Field(default=42, ge=0, description="seed of the split and of every fit; the predecessor's")
+    group_similarity: Number = Field(
+        default=0.84,
+        gt=0,
+        le=1,
+        description="centred cosine of two photos' vectors from which they count as one scene; "
+        "on real photos all pairs above 0.84 were true, below mixed",
+    )
+    folds_file: ConfigPath | None = Field(
+        default=None, description="csv photo,fold to use instead of making folds"
+    )
+
+
+class TrainingConfig(Section):
+    """How the classification heads are fitted."""
+
+    views: Literal[1, 2] = Field(
+        default=2, description="1 = the photo; 2 = and its mirror image, as cars have two sides"
+    )
+    batch_size: Whole = Field(
+        default=256, ge=1, description="photos per step; 256 fills the cores and fits in memory"
+    )
+    learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size of the optimiser")
+    l2: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], OneOrMore] = Field(
+        min_length=1,
+        default=(1e-4,),
+        description="weight of the squared weights in the loss; several: chosen inside each training part",
+    )
+    max_steps: Whole = Field(default=2000, ge=1, description="steps at most; the inner folds choose how many")
+    patience: Whole = Field(
+        default=10, ge=1, description="checks without a better inner score before a fit ends"
+    )
+    hidden_units: Whole = Field(
+        default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head"
+    )
+    inner_folds: Whole = Field(
+        default=4, ge=2, le=20, description="grouped parts of a training part in which everything is chosen"
+    )
+
+
+class MaskTrainingConfig(Section):
+    """How the mask decoders of the segmentation heads are fitted."""
+
+    epochs: Whole = Field(default=12, ge=1, description="passes over the training part; many more overfit")
+    batch_size: Whole = Field(default=16, ge=1, description="photos per step")
+    learning_rate: Number = Field(
+        default=0.002, gt=0, le=10, description="step size at the start; decays to 0"
+    )
+    weight_decay: Number = Field(default=1e-4, ge=0, description="AdamW's decay of the weights per step")
+    channels: Whole = Field(default=64, ge=4, le=1024, description="channels of the decoder's maps")
+
+
+class Config(Section):
+    """The whole of application_config.json. Only app.py sees it."""
+
+    dataset: Annotated[
+        Annotated[DatasetConfig, Tag("(photos)")] | Annotated[DemoConfig, Tag(_DEMO)],
+        Discriminator(_dataset_tag),
+    ] = Field(description='"demo" (drawn cars) or {"photos": …, "labels": …}')
+    backbones: dict[Name, BackboneConfig] = Field(description="name -> backbone", min_length=1)
+    models: tuple[str, ...] = Field(description="names of the backbones to run", min_length=1)
+    embedded_fallback: Flag = Field(
+        default=False,
+        description="use the small shipped backbone where none is found; off, as it knows drawn cars only",
+    )
+    heads: dict[Name, HeadConfig] = Field(description="name -> question", min_length=1)
+    cross_validation: CrossValidationConfig = Field(
+        default=CrossValidationConfig(), description="how to judge"
+    )
+    training: TrainingConfig = Field(default=TrainingConfig(), description="how to fit classification heads")
+    mask_training: MaskTrainingConfig = Field(
+        default=MaskTrainingConfig(), description="how to fit mask decoders"
+    )
+    results: ConfigPath = Field(
+        default=Path("results"), validate_default=True, description="folder of the run directories"
+    )
+    images: ConfigPath = Field(
+        default=Path("images"), validate_default=True, description="folder of the pictures"
+    )
+    workers: Annotated[Whole, Field(ge=1)] | None = Field(
+        default=None, description="threads; default: every core. Never changes a result"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_names(cls, data: Any) -> Any:
+        return with_head_names(data)
+
+
+SECTIONS: Sections = {
+    (): Config,
+    ("dataset",): DatasetConfig,
+    ("dataset", _DEMO): DemoConfig,
+    ("dataset", "annotations", "*"): AnnotationConfig,
+    ("backbones", "*"): BackboneConfig,
+    ("heads", "*"): HeadConfig,
+    ("heads", "*", "empty_where"): EmptyWhere,
+    ("cross_validation",): CrossValidationConfig,
+    ("training",): TrainingConfig,
+    ("mask_training",): MaskTrainingConfig,
+}
+
+
+def read_config(path: Path) -> Config:
+    """Reads and checks a config file; relative paths in it start at its folder.
+
+    Whether photos and tables are there is told by check_paths, as an answer about one photo needs neither;
+    where something is wrong anyway, what is missing on the disk is told along with it.
+
+    Raises:
+        ConfigError: with every problem of the file, one a line.
+    """
+    data = read_json(path, ConfigError)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path.name}: must be one object {{…}}, not {type(data).__name__}.")
+    folder = path.absolute().parent
+    problems = cross_problems(data)
+    config = None
+    try:
+        config = Config.model_validate(data, context={"folder": folder})
+    except ValidationError as found:
+        problems = schema_problems(found, data, SECTIONS) + problems
+    if config is None or problems:
+        raise_all(ConfigError, [f"{path.name}: {line}" for line in [*problems, *path_problems(data, folder)]])
+        raise RuntimeError("a config without problems was not made")
+    return config
+
+
+def check_paths(config: Config) -> None:
+    """Makes sure that photos, tables, label files and annotations are where the config says.
+
+    Raises:
+        ConfigError: with everything that is missing, one a line.
+    """
+    raise_all(ConfigError, path_problems(config.model_dump(mode="json"), Path()))
+
+
+def list_keys() -> Iterator[tuple[str, str, str]]:
+    """Yields (dotted key, default or "", description) of every key, for the README."""
+    for place, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            default = (
+                "" if field.is_required() else _shown_default(field.get_default(call_default_factory=True))
+            )
+            yield ".".join([*place, name]), default, field.description or ""
+
+
+def _shown_default(value: Any) -> str:
+    if isinstance(value, BaseModel) or value is None or value in ("", ()):
+        return ""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, default=str)
