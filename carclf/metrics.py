@@ -1,17 +1,42 @@
 """Out-of-fold predictions and pixel counts -> accuracy, F1, average precision, Dice, calibration error."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from carclf import scores
+from carclf.scores import Array
+
+CATEGORICAL_METRICS = (
+    "accuracy",
+    "accuracy_damaged",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "calibration_error_raw",
+)
+MULTI_LABEL_METRICS = (
+    "binary_accuracy",
+    "macro_f1",
+    "mean_ap",
+    "log_loss",
+    "calibration_error",
+    "calibration_error_raw",
+)
+MASK_METRICS = ("dice", "iou", "dice_damaged", "iou_damaged", "dice_per_photo", "false_alarm")
+POOLED_METRICS = (
+    "dice",
+    "iou",
+    "dice_damaged",
+    "iou_damaged",
+)  # one sum of pixels over the folds: mean = pooled
+LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error", "calibration_error_raw", "false_alarm")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of one classification head, one row per labelled photo, each by a head that never saw it."""
+    """Predictions of one classification head, a row per labelled photo, each by a head that never saw it."""
 
     kind: str  # "categorical" | "multi_label"
     class_names: tuple[str, ...]
@@ -66,3 +91,183 @@ class MaskCounts:
             baselines=self.baselines[:, index],
             pixels=self.pixels[index],
         )
+
+
+Record = Predictions | MaskCounts
+
+
+def weighted_record_metrics(record: Record, none_label: str | None, weights: Array) -> dict[str, Array]:
+    """The metrics of either kind of record under `weights`, float64 (draws, n): name -> float64 (draws,)."""
+    if isinstance(record, MaskCounts):
+        return weighted_mask_metrics(record, weights)
+    return weighted_metrics(record, none_label, weights)
+
+
+def classification_metrics(predictions: Predictions, none_label: str | None = None) -> dict[str, float]:
+    """Every metric of a classification head over the given rows; NaN where the rows do not define it.
+
+    Args:
+        predictions: rows of one fold, or of all.
+        none_label: the class that means "nothing found"; without it there is no `accuracy_damaged`.
+    """
+    weights = np.ones((1, len(predictions.photos)))
+    drawn = weighted_metrics(predictions, none_label, weights)
+    return {name: float(values[0]) for name, values in drawn.items()}
+
+
+def weighted_metrics(predictions: Predictions, none_label: str | None, weights: Array) -> dict[str, Array]:
+    """The metrics under every row of `weights`, float64 (draws, n): name -> float64 (draws,)."""
+    if predictions.kind == "categorical":
+        return _categorical_metrics(predictions, none_label, weights)
+    return _multi_label_metrics(predictions, weights)
+
+
+def _categorical_metrics(
+    predictions: Predictions, none_label: str | None, weights: Array
+) -> dict[str, Array]:
+    truth = one_hot(predictions)
+    correct: Array = np.any(truth & predictions.decisions, axis=1)
+    probabilities = predictions.probabilities.astype(np.float64)
+    of_truth = np.maximum(probabilities[truth], scores.SMALLEST_PROBABILITY)  # (n,): one true class per row
+    drawn = {"accuracy": scores.weighted_mean(correct, weights)}
+    if none_label is not None:
+        damaged = ~truth[:, predictions.class_names.index(none_label)]
+        drawn["accuracy_damaged"] = scores.weighted_mean(correct, weights, damaged)
+    f1 = scores.f1_scores(truth, predictions.decisions, weights)
+    drawn["macro_f1"] = scores.mean_of_defined(f1, axis=1)
+    drawn["log_loss"] = scores.weighted_mean(-np.log(of_truth), weights)
+    drawn["brier"] = scores.weighted_mean(((probabilities - truth) ** 2).sum(axis=1), weights)
+    return drawn | _calibration_metrics(predictions, weights)
+
+
+def _multi_label_metrics(predictions: Predictions, weights: Array) -> dict[str, Array]:
+    truth = one_hot(predictions)
+    probabilities = predictions.probabilities.astype(np.float64)
+    of_truth = np.where(truth, probabilities, 1 - probabilities)  # (n, C) probability of what came true
+    losses = -np.log(np.maximum(of_truth, scores.SMALLEST_PROBABILITY))
+    f1 = scores.f1_scores(truth, predictions.decisions, weights)
+    precisions = np.stack(
+        [scores.average_precision(truth[:, c], probabilities[:, c], weights) for c in range(truth.shape[1])],
+        axis=1,
+    )  # (draws, C)
+    drawn = {
+        "binary_accuracy": scores.weighted_mean(((probabilities > 0.5) == truth).mean(axis=1), weights),
+        "macro_f1": scores.mean_of_defined(f1, axis=1),
+        "mean_ap": scores.mean_of_defined(precisions, axis=1),
+        "log_loss": scores.weighted_mean(losses.mean(axis=1), weights),
+    }
+    return drawn | _calibration_metrics(predictions, weights)
+
+
+def _calibration_metrics(predictions: Predictions, weights: Array) -> dict[str, Array]:
+    after, came_true = judged_confidence(predictions, predictions.probabilities)
+    raw, raw_came_true = judged_confidence(predictions, raw_probabilities(predictions))
+    return {
+        "calibration_error": scores.calibration_error(after, came_true, weights),
+        "calibration_error_raw": scores.calibration_error(raw, raw_came_true, weights),
+    }
+
+
+def one_hot(predictions: Predictions) -> Array:
+    """The targets as bool (n, C)."""
+    if predictions.kind == "categorical":
+        return np.asarray(predictions.targets[:, None] == np.arange(len(predictions.class_names)))
+    return np.asarray(predictions.targets == 1)
+
+
+def raw_probabilities(predictions: Predictions) -> Array:
+    """Softmax or sigmoid of the logits before temperature, float64 (n, C)."""
+    activation = scores.softmax if predictions.kind == "categorical" else scores.sigmoid
+    return activation(predictions.logits)
+
+
+def judged_confidence(predictions: Predictions, probabilities: Array) -> tuple[Array, Array]:
+    """What the calibration error judges: confidence (n, k) and whether it came true, bool (n, k).
+
+    Categorical: the most probable class, k = 1. Multi-label: every label's probability, k = C.
+    """
+    truth = one_hot(predictions)
+    if predictions.kind == "multi_label":
+        return probabilities, truth
+    top = probabilities.argmax(axis=1)[:, None]
+    return np.take_along_axis(probabilities, top, axis=1), np.take_along_axis(truth, top, axis=1)
+
+
+def label_table(predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Per label, over all rows: n (positives), precision, recall, f1, ap, auc; NaN where not defined."""
+    truth, decided = one_hot(predictions), predictions.decisions
+    weights = np.ones((1, len(truth)))
+    f1 = scores.f1_scores(truth, decided, weights)[0]
+    table = {}
+    for c, name in enumerate(predictions.class_names):
+        hits = (truth[:, c] & decided[:, c]).sum()
+        ranking = predictions.probabilities[:, c]
+        table[name] = {
+            "n": int(truth[:, c].sum()),
+            "precision": float(scores.ratio(hits, decided[:, c].sum())),
+            "recall": float(scores.ratio(hits, truth[:, c].sum())),
+            "f1": float(f1[c]),
+            "ap": float(scores.average_precision(truth[:, c], ranking, weights)[0]),
+            "auc": float(scores.area_under_roc(truth[:, c], ranking, weights)[0]),
+        }
+    return table
+
+
+def confusion_matrix(predictions: Predictions) -> Array:
+    """Counts of photos: categorical (C, C), true class by row; multi-label (C, 2, 2), truth off/on by row."""
+    truth, decided = one_hot(predictions).astype(np.int64), predictions.decisions.astype(np.int64)
+    if predictions.kind == "categorical":
+        return np.asarray(truth.T @ decided)
+    return presence_confusion(truth, decided)
+
+
+def presence_confusion(truth: Array, decided: Array) -> Array:
+    """Counts (C, 2, 2) [[off as off, off as on], [on as off, on as on]] of two (n, C) arrays of 0 and 1."""
+    both = np.stack([1 - truth, truth]), np.stack([1 - decided, decided])
+    return np.asarray(np.einsum("tnc,dnc->ctd", *both))
+
+
+def mask_metrics(counts: MaskCounts) -> dict[str, float]:
+    """Every metric of a segmentation head over the given photos; NaN where they do not define it."""
+    drawn = weighted_mask_metrics(counts, np.ones((1, len(counts.photos))))
+    return {name: float(values[0]) for name, values in drawn.items()}
+
+
+def weighted_mask_metrics(counts: MaskCounts, weights: Array) -> dict[str, Array]:
+    """The metrics under every row of `weights`, float64 (draws, n): name -> float64 (draws,).
+
+    Foreground = all classes together: a pixel of the wrong class is false for one, missed for another.
+    """
+    pixels = counts.counts.sum(axis=1).astype(np.float64)  # (n, 3)
+    damaged = pixels[:, 0] + pixels[:, 2] > 0
+    all_sums, damaged_sums = weights @ pixels, weights @ (pixels * damaged[:, None])  # (draws, 3)
+    return {
+        "dice": scores.dice(all_sums),
+        "iou": scores.iou(all_sums),
+        "dice_damaged": scores.dice(damaged_sums),
+        "iou_damaged": scores.iou(damaged_sums),
+        "dice_per_photo": scores.weighted_mean(scores.dice(pixels), weights, damaged),
+        "false_alarm": scores.weighted_mean(pixels[:, 1] > 0, weights, ~damaged),
+    }
+
+
+def mask_label_table(counts: MaskCounts) -> dict[str, dict[str, float]]:
+    """Per class, over all photos: n (photos that have it), precision, recall, F1 (= Dice) of its pixels."""
+    sums = counts.counts.sum(axis=0)  # (C, 3)
+    present = counts.counts[..., 0] + counts.counts[..., 2] > 0  # (n, C)
+    table = {}
+    for c, name in enumerate(counts.class_names):
+        hits, false, missed = sums[c]
+        table[name] = {
+            "n": int(present[:, c].sum()),
+            "precision": float(scores.ratio(hits, hits + false)),
+            "recall": float(scores.ratio(hits, hits + missed)),
+            "f1": float(scores.dice(sums[c])),
+        }
+    return table
+
+
+def mask_confusion(counts: MaskCounts) -> Array:
+    """Counts of photos (C, 2, 2): a region of the class is truly absent/present by row, drawn by column."""
+    hits, false, missed = np.moveaxis(counts.counts, -1, 0)  # (n, C) each
+    return presence_confusion((hits + missed > 0).astype(np.int64), (hits + false > 0).astype(np.int64))
