@@ -1,0 +1,155 @@
+"""Builds SavedModels from keras.applications that keep TF-Hub's conventions for image feature vectors.
+
+Photos come in as float32 (batch, height, width, 3), RGB, in [0, 1], any size; the scaling to the range that the
+weights were trained with lies inside the graph. The vector is the global mean of the last feature map.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from carclf.errors import BackboneError, did_you_mean
+from carclf.hub import FACTS_FILE, check_on_line
+
+ARCHITECTURES = ("MobileNet", "MobileNetV2", "ResNet50V2")
+_WITH_ALPHA = ("MobileNet", "MobileNetV2")
+_IMAGENET_HOST = "https://storage.googleapis.com"
+
+
+def build_savedmodel(architecture: str, alpha: float, weights: str | Path | None, to: Path) -> None:
+    """Builds one architecture with given weights and saves it as a SavedModel folder.
+
+    Args:
+        architecture: a name in ARCHITECTURES.
+        alpha: width multiplier of the MobileNets; 1.0 for the others.
+        weights: a Keras weights file of the model without its top, "imagenet" (downloaded), or None (random).
+        to: the folder to make; it must not exist or be empty.
+
+    Raises:
+        BackboneError: for an unknown architecture or width, weights that do not fit, no network, or a folder in use.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise BackboneError(f"{to}: exists already. Give a new folder or delete it first.")
+    network = make_network(architecture, alpha, weights)
+    write_savedmodel(
+        network, to, {"architecture": architecture, "alpha": alpha, "weights": _weights_name(weights)}
+    )
+
+
+def make_network(architecture: str, alpha: float = 1.0, weights: str | Path | None = None) -> Any:
+    """Makes a Keras model: photos float32 (batch, height, width, 3) in [0, 1] -> vectors float32 (batch, D).
+
+    Args:
+        architecture: a name in ARCHITECTURES.
+        alpha: width multiplier of the MobileNets; 1.0 for the others.
+        weights: a Keras weights file of the model without its top, "imagenet" (downloaded), or None (random).
+
+    Raises:
+        BackboneError: for an unknown architecture or width, weights that do not fit, or no network.
+    """
+    if architecture not in ARCHITECTURES:
+        raise BackboneError(
+            f'"{architecture}" is not a known architecture.{did_you_mean(architecture, ARCHITECTURES)} '
+            f"Known ones: {', '.join(ARCHITECTURES)}."
+        )
+    if architecture not in _WITH_ALPHA and alpha != 1.0:
+        raise BackboneError(f"{architecture} has one width only: alpha must be 1.0, not {alpha:g}.")
+    if not alpha > 0:
+        raise BackboneError(f"alpha must be greater than 0, not {alpha:g}.")
+    import keras
+
+    images = keras.Input((None, None, 3), name="images")
+    scaled = keras.layers.Rescaling(2.0, offset=-1.0)(images)  # these weights expect [-1, 1]
+    trunk = _make_trunk(keras, architecture, alpha, weights)
+    return keras.Model(images, trunk(scaled), name=architecture.lower())
+
+
+def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
+    """Saves a Keras model as an image-feature SavedModel, whole or not at all.
+
+    The loaded object is called as `module(images, training=False)` and has `variables`, `trainable_variables`,
+    `regularization_losses` and the signature `serving_default`.
+
+    Args:
+        network: Keras model from float32 (batch, height, width, 3) in [0, 1] to float32 (batch, D).
+        to: the folder; an older one is replaced.
+        facts: what to tell about it in its side file, such as {"seen_drawn_cars": True}.
+
+    Raises:
+        BackboneError: if the folder cannot be written.
+    """
+    import tensorflow as tf
+
+    module = tf.train.Checkpoint()  # tracks what hangs on it, under the names of TF-Hub
+    images = tf.TensorSpec((None, None, None, 3), tf.float32, name="images")
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def call(images: Any, training: bool = False) -> Any:
+        return network(images, training=training)
+
+    for training in (False, True):
+        call.get_concrete_function(images, training=training)
+    module.__call__ = call
+    module.variables = [weight.value for weight in network.weights]
+    module.trainable_variables = [weight.value for weight in network.trainable_weights]
+    module.regularization_losses = []
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
+            half_written = Path(scratch) / to.name
+            signature = call.get_concrete_function(images, training=False)
+            tf.saved_model.save(module, str(half_written), signatures={"serving_default": signature})
+            (half_written / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+            if to.exists():
+                shutil.rmtree(to)
+            os.replace(half_written, to)
+    except OSError as error:
+        raise BackboneError(f"{to}: the SavedModel cannot be written ({error.strerror or error}).") from error
+
+
+def _make_trunk(keras: Any, architecture: str, alpha: float, weights: str | Path | None) -> Any:
+    options: dict[str, Any] = {
+        "include_top": False,
+        "pooling": "avg",
+        "input_shape": (None, None, 3),
+        "weights": None,
+    }
+    if architecture in _WITH_ALPHA:
+        options["alpha"] = alpha
+    if weights == "imagenet":
+        check_on_line(_IMAGENET_HOST, "Give --weights FILE where there is no internet.")
+        options |= {"weights": "imagenet", "input_shape": (224, 224, 3)}
+    trunk = getattr(keras.applications, architecture)(**options)
+    if weights is None:
+        return trunk
+    if weights == "imagenet":
+        flexible = getattr(keras.applications, architecture)(
+            **options | {"weights": None, "input_shape": (None, None, 3)}
+        )
+        flexible.set_weights(trunk.get_weights())
+        return flexible
+    _load_weights(trunk, Path(weights), f"{architecture}, alpha {alpha:g}")
+    return trunk
+
+
+def _load_weights(trunk: Any, weights: Path, what: str) -> None:
+    if not weights.is_file():
+        raise BackboneError(
+            f'{weights}: no such weights file. Give a file, or "imagenet" to download the weights.'
+        )
+    try:
+        trunk.load_weights(str(weights))
+    except Exception as error:  # h5py and Keras raise many kinds on a foreign file
+        reason = str(error).strip().split("\n")[0]
+        raise BackboneError(
+            f"{weights}: does not fit {what} without its top ({reason}). Give the weights of that architecture and width."
+        ) from error
+
+
+def _weights_name(weights: str | Path | None) -> str:
+    if weights is None:
+        return "random"
+    return "imagenet" if weights == "imagenet" else Path(weights).name

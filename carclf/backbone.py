@@ -1,0 +1,179 @@
+"""A frozen backbone: photos -> vector and feature maps P2 … P5, through one engine, chosen by a rule.
+
+Example:
+    source = find_backbone("mobilenet", local=Path("keras/models/mobilenet"))
+    backbone = load_backbone(source, image_size=224)
+    vectors, maps = backbone.extract(images, maps=True)
+"""
+
+import logging
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carclf.engines import PRECISION, EngineError, Run
+from carclf.errors import BackboneError, did_you_mean, raise_all
+from carclf.hub import Source
+from carclf.networks import Network, NetworkRequest, load_openvino_network, load_tensorflow_network
+
+LOG = logging.getLogger(__name__)
+ENGINES = ("auto", "openvino", "tensorflow")
+SMALLEST_IMAGE = 32
+"""Pixels; below, the map P5 would have no pixel left."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded backbone; its weights never change.
+
+    Attributes:
+        source: where it was found, its sha256 and whether it has seen drawn cars.
+        image_size: pixels on each side of the photos it takes.
+        input_range: what [0, 1] is stretched to before the network.
+        engine: "openvino" or "tensorflow".
+        engine_version: the version of that engine.
+        precision: "f32".
+        pooled_levels: the maps whose mean and maximum are appended to the vector.
+        num_features: D, the length of the vector.
+        map_shapes: level -> (height, width, channels).
+        range_warning: why input_range looks wrong and which range fits, or "".
+    """
+
+    source: Source
+    image_size: int
+    input_range: tuple[float, float]
+    engine: str
+    engine_version: str
+    precision: str
+    pooled_levels: tuple[str, ...]
+    num_features: int
+    map_shapes: dict[str, tuple[int, int, int]]
+    range_warning: str
+    run: Run = field(repr=False)
+
+    def extract(
+        self, images: NDArray[np.float32], maps: bool
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Runs the network over a batch; a photo's result depends on nothing but the photo.
+
+        Args:
+            images: float32 (b, S, S, 3), RGB, in [0, 1].
+            maps: whether the feature maps are wanted.
+
+        Returns:
+            The vectors, float32 (b, D), and level -> float32 (b, h, w, c), empty without maps.
+
+        Raises:
+            BackboneError: if the images have another shape than the network takes.
+        """
+        expected = (self.image_size, self.image_size, 3)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise BackboneError(
+                f"backbone {self.source.name}: images of shape {images.shape} were given, (batch, "
+                f"{self.image_size}, {self.image_size}, 3) was expected."
+            )
+        if not len(images):
+            empty = np.zeros((0, self.num_features), np.float32)
+            return empty, {
+                k: np.zeros((0, *s), np.float32) for k, s in self.map_shapes.items()
+            } if maps else {}
+        low, high = self.input_range
+        scaled = images.astype(np.float32, copy=False)
+        if (low, high) != (0.0, 1.0):
+            scaled = scaled * np.float32(high - low) + np.float32(low)
+        outputs = self.run(scaled, maps)
+        return outputs.pop("vector"), outputs
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What seldom differs between loads.
+
+    Attributes:
+        pooled_levels: maps whose mean and maximum over the pixels are appended to the vector, such as ("P4", "P5").
+        threads: photos in the network at once; None = one for each core. Never changes a result.
+        cache_dir: where the converted network is kept, so that the next load takes no TensorFlow; None = nowhere.
+    """
+
+    pooled_levels: tuple[str, ...] = ()
+    threads: int | None = None
+    cache_dir: Path | None = None
+
+
+def load_backbone(
+    source: Source,
+    image_size: int = 224,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    engine: str = "auto",
+    options: LoadOptions | None = None,
+) -> Backbone:
+    """Loads a backbone for one image size.
+
+    Args:
+        source: what find_backbone found; loading a SavedModel runs its code, so it must be trusted.
+        image_size: pixels on each side.
+        input_range: the values that the network takes for black and white.
+        engine: "openvino", "tensorflow", or "auto": OpenVINO if it converts the network and agrees with TensorFlow to
+            1e-4 on a first batch of drawn pictures, else TensorFlow, with one line that says why.
+        options: pooled maps, threads, and where the converted network is kept.
+
+    Raises:
+        BackboneError: for a wrong range or engine, or a network that cannot be used.
+    """
+    options = options or LoadOptions()
+    _check_arguments(source, image_size, input_range, engine)
+    threads = options.threads or os.cpu_count() or 1
+    request = NetworkRequest(
+        source.folder, source.sha256, image_size, input_range, tuple(options.pooled_levels)
+    )
+    if engine != "tensorflow":
+        try:
+            network, run = load_openvino_network(request, options.cache_dir, threads)
+            return _make_backbone(source, request, "openvino", network, run)
+        except EngineError as error:
+            if engine == "openvino":
+                raise
+            LOG.warning("backbone %s: runs in TensorFlow, because %s", source.name, error)
+    network, run = load_tensorflow_network(request, threads)
+    return _make_backbone(source, request, "tensorflow", network, run)
+
+
+def _make_backbone(
+    source: Source, request: NetworkRequest, engine: str, network: Network, run: Run
+) -> Backbone:
+    if network.range_warning:
+        LOG.warning("backbone %s: %s", source.name, network.range_warning)
+    return Backbone(
+        source=source,
+        image_size=request.image_size,
+        input_range=request.input_range,
+        engine=engine,
+        engine_version=network.engine_version,
+        precision=PRECISION,
+        pooled_levels=request.pooled_levels,
+        num_features=network.num_features,
+        map_shapes=network.map_shapes,
+        range_warning=network.range_warning,
+        run=run,
+    )
+
+
+def _check_arguments(source: Source, image_size: int, input_range: tuple[float, float], engine: str) -> None:
+    problems = []
+    where = f"backbone {source.name}"
+    if engine not in ENGINES:
+        problems.append(
+            f'{where}: engine "{engine}" is not known.{did_you_mean(engine, ENGINES)} Known ones: {", ".join(ENGINES)}.'
+        )
+    low, high = input_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        problems.append(
+            f"{where}: input_range must be two increasing numbers such as [0, 1], not [{low:g}, {high:g}]."
+        )
+    if image_size < SMALLEST_IMAGE:
+        problems.append(f"{where}: image_size must be at least {SMALLEST_IMAGE} pixels, not {image_size}.")
+    raise_all(BackboneError, problems)

@@ -1,0 +1,272 @@
+"""Photos and masks: find, decode, orient, resize, write. The only reader of pixels, so that they mean the same everywhere.
+
+Pixels are decided once: RGB after the EXIF orientation, transparency over white, decoded at the smallest JPEG scale
+that still covers the wanted size, resized in float32 with an antialiased triangle filter, in [0, 1].
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from carclf.errors import PhotoError
+
+PHOTO_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".heif",
+)
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright already
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Lists the photos in a folder and its subfolders, by suffix (any case), sorted by path; hidden ones are left out.
+
+    Raises:
+        PhotoError: if the folder is missing or holds no photo.
+    """
+    if not folder.is_dir():
+        raise PhotoError(f"{folder}: no such folder. Give a folder of photos.")
+    photos = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and path.is_file()
+        and not _is_hidden(path.relative_to(folder))
+    )
+    if not photos:
+        raise PhotoError(
+            f"{folder}: holds no photo. Files of these kinds are looked for: {', '.join(PHOTO_SUFFIXES)}."
+        )
+    return photos
+
+
+def read_photo(path: Path, image_size: int) -> NDArray[np.float32]:
+    """Reads one photo for the network: float32 (image_size, image_size, 3), RGB, in [0, 1].
+
+    Raises:
+        PhotoError: names the file and what is wrong with it.
+    """
+    return decode_photo(read_bytes(path), image_size, str(path))
+
+
+def decode_photo(data: bytes, image_size: int, name: str = "photo") -> NDArray[np.float32]:
+    """Decodes the bytes of a photo of any size and kind; the aspect ratio is given up.
+
+    Args:
+        data: the file's bytes.
+        image_size: pixels on each side of the result.
+        name: how errors call the photo.
+
+    Returns:
+        float32 (image_size, image_size, 3), RGB, in [0, 1].
+
+    Raises:
+        PhotoError: if the bytes are empty, not a photo, or cut off.
+    """
+    image = _open(data, name, draft_size=image_size)
+    if image.mode == "RGB":
+        pixels = [_resize(channel.convert("F"), (image_size, image_size)) for channel in image.split()]
+        return np.clip(np.stack(pixels, axis=-1) / np.float32(255.0), 0.0, 1.0)
+    full = _to_rgb(image, name)
+    pixels = [_resize(Image.fromarray(full[:, :, i]), (image_size, image_size)) for i in range(3)]
+    return np.clip(np.stack(pixels, axis=-1), 0.0, 1.0)
+
+
+def read_full_photo(path: Path) -> NDArray[np.uint8]:
+    """Reads one photo at its own size: uint8 (height, width, 3), RGB, upright.
+
+    Raises:
+        PhotoError: names the file and what is wrong with it.
+    """
+    image = _open(read_bytes(path), str(path), draft_size=None)
+    if image.mode == "RGB":
+        return np.array(image)
+    return np.round(_to_rgb(image, str(path)) * 255.0).astype(np.uint8)
+
+
+def photo_size(path: Path) -> tuple[int, int]:
+    """Returns (width, height) of a photo held upright, without decoding it.
+
+    Raises:
+        PhotoError: if the file cannot be read or is not a photo.
+    """
+    with _identify(read_bytes(path), str(path)) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def photo_sha256(path: Path) -> str:
+    """Returns the SHA-256 of the file's bytes, in hex.
+
+    Raises:
+        PhotoError: if the file cannot be read.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a whole file.
+
+    Raises:
+        PhotoError: if the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PhotoError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def mirror(images: NDArray[Any]) -> NDArray[Any]:
+    """Returns images (…, height, width, channels) with left and right swapped: a view, not a copy."""
+    return images[..., ::-1, :]
+
+
+def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Brings a mask's probabilities to a photo's own size with the same triangle filter.
+
+    Args:
+        probability: float32 (h, w), in [0, 1].
+        size: (width, height) of the photo.
+
+    Returns:
+        float32 (height, width), in [0, 1].
+    """
+    image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
+    return np.clip(_resize(image, size), 0.0, 1.0)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Reads a mask of class ids: uint8 (height, width). The file is an indexed or grey image of 8 bits.
+
+    Raises:
+        PhotoError: if the file cannot be read or holds colours in place of class ids.
+    """
+    image = _open(read_bytes(path), str(path), draft_size=None)
+    if image.mode == "1":
+        return np.array(image).astype(np.uint8)
+    if image.mode not in ("P", "L"):
+        raise PhotoError(
+            f"{path}: a mask of class ids was expected (indexed or grey, 8 bits), but it has mode {image.mode}. "
+            "Save it as an indexed PNG."
+        )
+    return np.array(image, dtype=np.uint8)
+
+
+def write_png(path: Path, array: NDArray[np.uint8]) -> None:
+    """Writes uint8 (height, width) or (height, width, 3) as a PNG, whole or not at all.
+
+    Raises:
+        PhotoError: if the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                Image.fromarray(np.ascontiguousarray(array)).save(file, format="PNG")
+            os.chmod(half_written, 0o644)
+            os.replace(half_written, path)
+        except BaseException:
+            Path(half_written).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _identify(data: bytes, name: str) -> Image.Image:
+    """Reads the head of a photo; nothing is decoded yet."""
+    if not data:
+        raise PhotoError(f"{name}: is empty (0 bytes).")
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        hint = " Convert HEIC photos to JPEG." if data[4:8] == b"ftyp" else ""
+        raise PhotoError(
+            f"{name}: is not a photo that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF).{hint}"
+        ) from None
+    except Exception as error:  # decoders raise whatever they like on broken bytes
+        raise PhotoError(f"{name}: cannot be decoded ({error}).") from error
+
+
+def _open(data: bytes, name: str, draft_size: int | None) -> Image.Image:
+    """Decodes a photo upright; a JPEG at the smallest of the scales 1/1 to 1/8 that still covers draft_size."""
+    image = _identify(data, name)
+    try:
+        orientation = _orientation(image)
+        if draft_size is not None:
+            image.draft(None, (draft_size, draft_size))
+        image.load()
+    except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, zlib.error …
+        raise PhotoError(f"{name}: cannot be decoded, it may be cut off ({error}).") from error
+    turn = _UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation 1 to 8; a photo whose EXIF block is damaged counts as upright."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        return int(orientation) if orientation in _UPRIGHT else 1
+    except Exception:  # the pixels may still be whole
+        return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
+    """Turns grey, 16 bit, palette, CMYK and transparent images into float32 (height, width, 3) in [0, 1]."""
+    if image.mode.startswith("I"):  # grey of 16 bits
+        grey = np.asarray(image).astype(np.float32) / np.float32(65535.0)
+        if grey.min() < 0.0 or grey.max() > 1.0:
+            raise PhotoError(f"{name}: has more than 16 bits a channel. Save it with 8 or 16 bits.")
+        return np.repeat(grey[:, :, None], 3, axis=-1)
+    if image.mode == "F":
+        raise PhotoError(
+            f"{name}: holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits."
+        )
+    try:
+        if not (image.has_transparency_data or image.mode in ("RGBa", "La")):
+            return np.asarray(image.convert("RGB")).astype(np.float32) / np.float32(255.0)
+        pixels = np.asarray(image.convert("RGBA")).astype(np.float32) / np.float32(255.0)
+    except ValueError as error:
+        raise PhotoError(
+            f"{name}: colours of mode {image.mode} cannot be read ({error}). Save it as RGB."
+        ) from error
+    alpha = pixels[:, :, 3:]
+    return pixels[:, :, :3] * alpha + (np.float32(1.0) - alpha)  # over white
+
+
+def _resize(image: Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resizes one float32 channel; Pillow's BILINEAR is the triangle filter, widened when it shrinks."""
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)

@@ -1,0 +1,161 @@
+"""A SavedModel as a network that runs: frozen, converted, checked against TensorFlow, and kept for the next load."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carclf.engines import Run, EngineError, convert_to_openvino, open_openvino, open_tensorflow
+from carclf.graphs import FrozenGraph, freeze_savedmodel
+from carclf.probes import disagreement, probe_images, wrong_range
+
+LOG = logging.getLogger(__name__)
+AGREEMENT = 1e-4
+"""Largest difference between the engines, relative to the largest value; float32 sums in another order stay below 2e-5."""
+_FORMAT = 1  # of the converted networks kept on disk
+
+
+@dataclass(frozen=True)
+class NetworkRequest:
+    """Everything that decides what a network computes, but the engine."""
+
+    folder: Path
+    sha256: str
+    image_size: int
+    input_range: tuple[float, float]
+    pooled_levels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is known about a network that runs.
+
+    Attributes:
+        num_features: D, pooled statistics included.
+        map_shapes: level -> (height, width, channels).
+        engine_version: the version of the engine that runs it.
+        range_warning: why the input range looks wrong, or "".
+    """
+
+    num_features: int
+    map_shapes: dict[str, tuple[int, int, int]]
+    engine_version: str
+    range_warning: str
+
+
+def load_tensorflow_network(request: NetworkRequest, threads: int) -> tuple[Network, Run]:
+    """Freezes the SavedModel and runs it in TensorFlow.
+
+    Raises:
+        BackboneError: if it is no image-feature SavedModel.
+    """
+    import tensorflow as tf
+
+    graph = freeze_savedmodel(request.folder, request.image_size, request.pooled_levels)
+    return _describe(graph, request, tf.__version__), open_tensorflow(graph, threads)
+
+
+def load_openvino_network(
+    request: NetworkRequest, cache_dir: Path | None, threads: int
+) -> tuple[Network, Run]:
+    """Runs the SavedModel in OpenVINO; converted, checked and kept in cache_dir, or taken from there.
+
+    Raises:
+        EngineError: if OpenVINO is missing, cannot convert it, or disagrees with TensorFlow.
+        BackboneError: if it is no image-feature SavedModel.
+    """
+    version = _openvino_version()
+    kept = None if cache_dir is None else cache_dir / f"network-{_key(request, version)}"
+    if kept is not None:
+        network = _read_kept(kept)
+        if network is not None:
+            return network, open_openvino(_read_model(kept), threads)
+    graph = freeze_savedmodel(request.folder, request.image_size, request.pooled_levels)
+    network = _describe(graph, request, version)
+    model = convert_to_openvino(graph)
+    run = open_openvino(model, threads)
+    _check_agreement(graph, run, request)
+    if kept is not None:
+        _write_kept(kept, model, network)
+    return network, run
+
+
+def _describe(graph: FrozenGraph, request: NetworkRequest, version: str) -> Network:
+    warning = wrong_range(graph, request.image_size, request.input_range)
+    return Network(graph.num_features, graph.map_shapes, version, warning)
+
+
+def _check_agreement(graph: FrozenGraph, run: Run, request: NetworkRequest) -> None:
+    low, high = request.input_range
+    images = probe_images(request.image_size) * np.float32(high - low) + np.float32(low)
+    difference = disagreement(run(images, True), open_tensorflow(graph, 1)(images, True))
+    if not difference <= AGREEMENT:  # NaN disagrees, too
+        raise EngineError(
+            f"OpenVINO and TensorFlow differ by {difference:.1e} of the largest value (at most {AGREEMENT:g} is expected). "
+            "Set engine to tensorflow."
+        )
+
+
+def _openvino_version() -> str:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO is not installed ({error}).") from error
+    return str(openvino.__version__)
+
+
+def _key(request: NetworkRequest, version: str) -> str:
+    facts = [_FORMAT, request.sha256, request.image_size, request.input_range, request.pooled_levels, version]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _files(kept: Path) -> list[Path]:
+    return [kept / "network.xml", kept / "network.bin"]
+
+
+def _sums(kept: Path) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(kept)]
+
+
+def _read_kept(kept: Path) -> Network | None:
+    """Returns the facts of a kept network if all of its files are whole."""
+    try:
+        facts = json.loads((kept / "network.json").read_text())
+        if facts.pop("sums") != _sums(kept):
+            LOG.warning("%s: is damaged; the network is converted again.", kept)
+            return None
+        facts["map_shapes"] = {level: tuple(shape) for level, shape in facts["map_shapes"].items()}
+        return Network(**facts)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_model(kept: Path) -> Any:
+    import openvino
+
+    return openvino.Core().read_model(kept / "network.xml")
+
+
+def _write_kept(kept: Path, model: Any, network: Network) -> None:
+    """Keeps a converted network, whole or not at all; where that fails the next load converts again."""
+    import openvino
+
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".network-") as scratch:
+            half_written = Path(scratch) / "network"
+            half_written.mkdir()
+            openvino.save_model(model, half_written / "network.xml", compress_to_fp16=False)
+            facts = network.__dict__ | {"sums": _sums(half_written)}
+            (half_written / "network.json").write_text(json.dumps(facts))
+            if kept.exists():
+                os.replace(kept, Path(scratch) / "old")
+            os.replace(half_written, kept)
+    except (OSError, RuntimeError) as error:
+        LOG.warning("%s: the converted network could not be kept (%s).", kept, error)
