@@ -49,7 +49,7 @@ class AnnotationConfig(Section):
 class DatasetConfig(Section):
     """Photos, their label table and their annotations."""
 
-    photos: ConfigPath = Field(description="folder of the photos; subfolders are searched, too")
+    photos: ConfigPath = Field(description="folder of the photos; the names in the label table start there")
     labels: ConfigPath = Field(description="label table: csv with a column name and one column per question")
     on_bad_photo: Literal["skip", "stop"] = Field(
         default="skip",

@@ -20,7 +20,7 @@ class LabelTable:
     Attributes:
         path: the csv file.
         photos: names of the photos below the photo folder, with "/" between folders; no two are the same.
-        groups: cells of the group column (photos of one car share one), "" = unknown; None without the column.
+        groups: cells of the group column (one car, one group), "" = unknown; None without the column.
         columns: column name -> cells, in the order of the photos; all columns but name and group.
         lines: the line of the file that each photo stands in, counted from 1.
     """
