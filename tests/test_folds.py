@@ -1,4 +1,4 @@
-"""Folds are a partition, keep groups whole, spread every label, and depend on nothing that is only a number."""
+"""Folds are a partition, keep groups whole, spread every label, and depend on no arbitrary number."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ CLASS_NAMES = {
 
 
 def make_labels(num_photos: int = 600, seed: int = 0) -> tuple[Array, dict[str, Array]]:
-    """Groups of one to four photos, and three heads: imbalanced, partly unlabelled, correlated within groups."""
+    """Small groups and three heads: imbalanced, partly unlabelled, correlated within groups."""
     generator = np.random.default_rng(seed)
     group = np.sort(generator.integers(0, num_photos // 2, num_photos))
     of_group = generator.choice(4, num_photos, p=[0.15, 0.15, 0.2, 0.5])[group]
@@ -182,14 +182,19 @@ def test_lines_of_photos_that_were_left_out_are_passed_over(tmp_path: Path) -> N
         tmp_path / "folds.csv", "photo,fold\na.jpg,0\nb.jpg,1\nc.jpg,0\nd.jpg,1\nbroken.jpg,1\n"
     )
     assert read_folds_file(path, PHOTOS, ALONE, left_out={"broken.jpg"}).tolist() == [0, 1, 0, 1]
-    with pytest.raises(FoldError, match=r"1 photos are not in the dataset: broken\.jpg\. Delete their lines"):
+    with pytest.raises(
+        FoldError, match=r"these photos are not in the dataset: broken\.jpg\. Delete their lines"
+    ):
         read_folds_file(path, PHOTOS, ALONE)
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("photo,fold\na.jpg,0\nb.jpg,1\n", r"folds\.csv: 2 photos have no line: c\.jpg, d\.jpg\. Add them"),
+        (
+            "photo,fold\na.jpg,0\nb.jpg,1\n",
+            r"folds\.csv: these photos have no line: c\.jpg, d\.jpg\. Add them",
+        ),
         ("photo,fold\na.jpg,one\n", r'line 2: fold "one" is not a whole number from 0'),
         ("photo,fold\na.jpg\n", r'line 2: fold "" is not a whole number'),
         ("photo,fold\na.jpg,0\na.jpg,1\n", r'line 3: photo "a\.jpg" stands here for the second time'),
