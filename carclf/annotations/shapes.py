@@ -53,11 +53,13 @@ def rectangle_points(x: float, y: float, width: float, height: float) -> tuple[P
 def rasterise(polygons: Iterable[Polygon], width: int, height: int) -> NDArray[np.uint8]:
     """Draws polygons, outline included; a later one lies over an earlier one, what sticks out is cut off.
 
+    Corners are rounded to whole pixels, as Pillow would cut their fractions off.
+
     Returns:
         uint8 (height, width): class ids, 0 = background.
     """
     canvas = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(canvas)
     for polygon in polygons:
-        draw.polygon(polygon.points, fill=polygon.class_id)
+        draw.polygon([(round(x), round(y)) for x, y in polygon.points], fill=polygon.class_id)
     return np.array(canvas, np.uint8)

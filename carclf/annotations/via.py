@@ -26,11 +26,13 @@ def read_via(path: Path, label_set: LabelSet) -> Mapping[str, tuple[Polygon, ...
         AnnotationError: with every bad region.
     """
     found: dict[str, tuple[Polygon, ...]] = {}
+    seen: set[str] = set()
     problems: dict[str, list[str]] = {}  # what is wrong -> where it is
     for record in _find_records(path):
         name = record["filename"]
-        if name in found:
+        if name in seen:
             problems.setdefault("this photo has two records. Keep one.", []).append(name)
+        seen.add(name)
         polygons = []
         for index, region in enumerate(_regions(record), 1):
             try:
@@ -94,7 +96,7 @@ def _read_class(attributes: Any, label_set: LabelSet) -> int:
         return label_set.names.index(named[0]) + 1
     if len(named) > 1:
         raise ValueError(
-            f"the attributes name {len(named)} classes: {', '.join(named)}. Keep one, or draw two regions."
+            f"the attributes name several classes: {', '.join(named)}. Keep one, or draw two regions."
         )
     if not values and len(label_set.names) == 1:
         return 1
