@@ -1,0 +1,204 @@
+"""The tree of results.json -> results.txt. Adds nothing that the tree does not say."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from carclf.errors import listed
+from carclf.metrics import LOWER_IS_BETTER
+
+Tree = Mapping[str, Any]
+
+RULE_WIDTH = 100
+MOST_REASONS = 10  # reasons for skipping that are printed; results.json has all
+OPENINGS = {
+    "categorical": ("Categorical accuracies", "accuracy"),
+    "multi_label": ("Binary accuracies", "binary_accuracy"),
+    "segmentation": ("Foreground Dice", "dice"),
+}
+HOW_TO_READ = """\
+Every figure is of photos that the head which answers has not seen. mean: over the folds (Dice and IoU: over
+all photos at once); ±: half of the 95 % interval, a percentile bootstrap of that mean, {draws:,} draws of
+groups within folds; baseline: the best constant answer from the training part; pooled: over all photos.
+{note}"""
+HOW_TO_READ_SEPARATE = """\
+Every figure is of a separate set of photos, no near-duplicate of a training photo among them. ±: half of the
+95 % interval, a percentile bootstrap, {draws:,} draws of groups; baseline: the best constant answer from the
+training photos.
+{note}"""
+
+
+def results_text(tree: Tree) -> str:
+    """Writes results.txt (or evaluation.txt) from the tree of `report.run_results`."""
+    separate = bool(tree.get("separate_set"))
+    parts = [_header_text(tree)]
+    how = HOW_TO_READ_SEPARATE if separate else HOW_TO_READ
+    parts.append(how.format(**tree["intervals"]))
+    for name, head in tree["heads"].items():
+        parts.append(_head_text(name, head, separate))
+    return "\n\n".join(parts) + "\n"
+
+
+def _header_text(tree: Tree) -> str:
+    backbone = tree["backbone"]
+    seen = "HAS seen drawn cars" if backbone["seen_drawn_cars"] else "has not seen drawn cars"
+    low, high = backbone["input_range"]
+    size = backbone["image_size"]
+    folds = "a separate set" if tree.get("separate_set") else f"{tree['folds']} folds"
+    lines = [
+        f"carclf {tree['carclf_version']}, model {tree['model']}",
+        "",
+        f"backbone   {backbone['source']}: {backbone['where']}; {seen}",
+        f"           sha256 {backbone['sha256']}",
+        f"           {size} × {size} px, input range {low:g} to {high:g}, engine {backbone['engine']} "
+        f"{backbone['engine_version']}",
+        f"photos     {tree['photos']} in {tree['groups']} groups of near-duplicates and same cars; {folds}",
+        *_skipped_lines(tree["skipped"]),
+        f"seed       {tree['seed']}",
+        f"versions   {', '.join(f'{name} {version}' for name, version in tree['versions'].items())}",
+        f"duration   {', '.join(f'{name} {seconds:.1f} s' for name, seconds in tree['duration_s'].items())}",
+    ]
+    return "\n".join(lines)
+
+
+def _skipped_lines(skipped: Sequence[Tree]) -> list[str]:
+    if not skipped:
+        return ["skipped    none"]
+    reasons = Counter(str(photo["reason"]) for photo in skipped)
+    lines = [f"skipped    {len(skipped)} photo{'s' if len(skipped) > 1 else ''}, used for nothing:"]
+    for reason, number in reasons.most_common(MOST_REASONS):
+        names = [str(photo["name"]) for photo in skipped if photo["reason"] == reason]
+        lines.append(f"           {number} {reason}: {listed(names)}")
+    if len(reasons) > MOST_REASONS:
+        lines.append(f"           and {len(reasons) - MOST_REASONS} more reasons, all in results.json")
+    return lines
+
+
+def _head_text(name: str, head: Tree, separate: bool) -> str:
+    parts = [f"{name} {'=' * (RULE_WIDTH - len(name) - 1)}"]
+    if not separate:
+        parts[0] += "\n" + opening_lines(head)
+    size = f"{name}: {head['kind']}, {head['photos']} labelled photos in {head['groups']} groups"
+    if "photos_with_foreground" in head:
+        size += f", {head['photos_with_foreground']} of them with foreground"
+    parts += [size, _metrics_text(head), _labels_text(head), _confusion_text(head)]
+    if head["choices"]:
+        parts.append(_choices_text(head["choices"]))
+    return "\n\n".join(parts)
+
+
+def opening_lines(head: Tree) -> str:
+    """The three lines that the predecessor's results.txt has, in its own words."""
+    words, metric = OPENINGS[head["kind"]]
+    best = head["best_iteration"]
+    values = head["metrics"][metric]
+    return (
+        f"{words} for cross validation splits:  {values['folds']}\n"
+        f"on average: {values['mean']}\n"
+        f"best iteration: {best}        (counted from 1; printed for comparison, never used)"
+    )
+
+
+def _metrics_text(head: Tree) -> str:
+    single = len(head["folds"]) == 1
+    columns = ["metric", "mean", "", "95 % interval", "baseline", "pooled", "per fold"]
+    rows = [columns[:5] if single else columns]
+    for name, metric in head["metrics"].items():
+        row = [
+            name_with_sense(name),
+            score(metric["mean"]),
+            *interval_cells(metric),
+            score(metric["baseline"]),
+        ]
+        if not single:
+            row += [score(metric["pooled"]), " ".join(score(value) for value in metric["folds"])]
+        rows.append(row)
+    text = aligned(rows)
+    if "calibration" in head:
+        mean, pooled = (score(head["calibration"]["by_chance"][key]) for key in ("mean", "pooled"))
+        text += (
+            "\ncalibration_error: after temperature; _raw: before it. A perfectly calibrated head would show "
+            f"{mean}\nas mean and {pooled} pooled, by the luck of few photos in each of the 15 bins."
+        )
+    return text
+
+
+def name_with_sense(metric: str) -> str:
+    """The metric's name, and a word where lower is better."""
+    return f"{metric} (lower is better)" if metric in LOWER_IS_BETTER else metric
+
+
+def interval_cells(metric: Tree) -> tuple[str, str]:
+    """Half the interval's width and its two ends."""
+    low, high = metric["interval"]
+    half = None if low is None else (high - low) / 2
+    return f"± {score(half)}", f"[{score(low)}, {score(high)}]"
+
+
+def _labels_text(head: Tree) -> str:
+    unit = "photos" if head["kind"] == "segmentation" else "n"
+    keys = ("precision", "recall", "f1", "ap", "auc", "threshold")
+    rows = [["label", unit, *keys]]
+    for name, row in head["labels"].items():
+        rows.append([name, str(row["n"]), *(score(row[key]) for key in keys)])
+    text = aligned(rows)
+    if head["kind"] == "segmentation":
+        return text + "\nphotos: with the class; precision, recall and f1 (= Dice) of its pixels"
+    return text + "\nn: photos with the label; scores over all photos at once; threshold: mean over the folds"
+
+
+def _confusion_text(head: Tree) -> str:
+    names, counts = head["class_names"], head["confusion"]
+    if head["kind"] == "categorical":
+        rows = [["true class \\ answer", *names, "correct"]]
+        for place, (name, row) in enumerate(zip(names, counts, strict=True)):
+            share = f"{100 * row[place] / sum(row):.1f} %" if sum(row) else "-"
+            rows.append([name, *(str(count) for count in row), share])
+        return "confusion matrix (photos)\n" + aligned(rows)
+    rows = [["label", "truly off: off", "on", "truly on: off", "on"]]
+    for name, matrix in zip(names, counts, strict=True):
+        rows.append([name, *(str(count) for row in matrix for count in row)])
+    what = "a region is there or not" if head["kind"] == "segmentation" else "2 × 2 per label"
+    return f"confusion matrix (photos; {what})\n" + aligned(rows)
+
+
+def _choices_text(choices: Sequence[Tree]) -> str:
+    flat = [_flat(choice) for choice in choices]
+    keys = list(dict.fromkeys(key for choice in flat for key in choice))
+    rows = [keys] + [[_setting(choice.get(key)) for key in keys] for choice in flat]
+    title = "chosen inside each fold, from inner out-of-fold predictions of its training part"
+    return f"{title}\n{aligned(rows)}"
+
+
+def _flat(choice: Tree) -> dict[str, Any]:
+    """{"thresholds": {"front": 0.4}} -> {"threshold front": 0.4}; leaves out what is None."""
+    flat: dict[str, Any] = {}
+    for key, value in choice.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key.removesuffix('s')} {name}": item for name, item in value.items()}
+        elif value is not None:
+            flat[key] = value
+    return flat
+
+
+def score(value: float | None) -> str:
+    """A score with three digits behind the point, '-' for None."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _setting(value: Any) -> str:
+    """A chosen value: a float with four digits, anything else as it is, '-' for None."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Lines of columns two spaces apart: the first column to the left, all others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
