@@ -29,6 +29,7 @@ HeadKind = Literal["categorical", "multi_label", "segmentation"]
 AnnotationFormat = Literal["via", "masks"]
 Engine = Literal["auto", "openvino", "tensorflow"]
 _DEMO = "demo"
+LARGEST_SEED = 2**32 - 1  # what scikit-learn and numpy's older generators take
 
 
 def _dataset_tag(value: Any) -> str:
@@ -79,7 +80,7 @@ class DemoConfig(Section):
     def _unwrap(cls, data: Any) -> Any:
         if data == _DEMO:
             return {}
-        return data[_DEMO] if isinstance(data, dict) and set(data) == {_DEMO} else data
+        return data[_DEMO] if isinstance(data, dict) and _DEMO in data else data
 
     @model_serializer(mode="wrap")
     def _wrap(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -141,7 +142,9 @@ class CrossValidationConfig(Section):
     folds: Whole = Field(
         default=5, ge=2, le=50, description="parts; 5 keeps 80 % for training and is the custom"
     )
-    seed: Whole = Field(default=42, ge=0, description="seed of the split and of every fit; the predecessor's")
+    seed: Whole = Field(
+        default=42, ge=0, le=LARGEST_SEED, description="seed of the split and of every fit; the predecessor's"
+    )
     group_similarity: Number = Field(
         default=0.84,
         gt=0,

@@ -92,6 +92,13 @@ def _segmentation_heads(data: Any) -> list[str]:
     ]
 
 
+def _dataset_problems(data: Any) -> Iterator[str]:
+    dataset = _section(data, "dataset")
+    beside = [key for key in dataset if key != "demo"]
+    if "demo" in dataset and beside:
+        yield f'dataset: "demo" stands beside {", ".join(beside)}. Keep one of the two.'
+
+
 def _model_problems(data: Any) -> Iterator[str]:
     models, backbones = data.get("models"), data.get("backbones")
     if not isinstance(models, list | tuple) or not isinstance(backbones, dict):

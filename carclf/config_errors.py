@@ -90,7 +90,7 @@ def _demand(detail: Any) -> str:
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return "must be an object {…}"
     words = {"Input should be": "must be", "String should": "must", "'": '"', "a valid tuple": "a list"}
-    words |= {"a valid integer": "a whole number", "a valid ": "a "}
+    words |= {"a valid integer": "a whole number", "a valid boolean": "true or false", "a valid ": "a "}
     text = str(detail["msg"])
     for theirs, ours in words.items():
         text = text.replace(theirs, ours)

@@ -132,6 +132,8 @@ ERRORS = [
     (change(backbones__mobilenet__engine="openvivo"), 'not "openvivo". Did you mean "openvino"?'),
     (change(dataset={"photos": "p"}), "dataset.labels: this key is missing. Expected: label table"),
     (change(dataset="demmo"), 'dataset: must be an object {…}, not "demmo". Expected: "demo" (drawn cars)'),
+    (change(dataset={"demo": {}, "photos": "p"}), 'dataset: "demo" stands beside photos. Keep'),
+    (change(cross_validation__seed=-1), "cross_validation.seed: must be greater than or equal to 0, not -1."),
     (change(dataset__photos=3), "dataset.photos: must be a path, written as text, not 3."),
     (change(dataset__photos=""), 'dataset.photos: must be a path, written as text, not "".'),
     (change(cross_validation__folds=1), "cross_validation.folds: must be greater than or equal to 2, not 1."),
@@ -142,7 +144,7 @@ ERRORS = [
     (change(training__views=3), "training.views: must be 1 or 2, not 3."),
     (change(training__l2=[]), "training.l2: must have at least 1 entry, not []."),
     (change(training__l2=[0.1, -1]), "training.l2[1]: must be greater than or equal to 0, not -1."),
-    (change(embedded_fallback=1), "embedded_fallback: must be a boolean, not 1."),
+    (change(embedded_fallback=1), "embedded_fallback: must be true or false, not 1."),
     (change(workers=0), "workers: must be greater than or equal to 1, not 0."),
     (
         change(backbones__mobilenet__input_range=[1, 0]),
