@@ -47,6 +47,7 @@ def cross_problems(data: Any) -> list[str]:
     if not isinstance(data, dict):
         return []
     return [
+        *_dataset_problems(data),
         *_model_problems(data),
         *_backbone_problems(data),
         *_head_problems(data),
