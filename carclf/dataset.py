@@ -81,22 +81,18 @@ def make_dataset(
         workers: threads that read the photos; None = one per core.
 
     Raises:
-        CarclfError: with every problem of the table, label files, annotations and missing photos, one a line;
-            of the kind LabelError, AnnotationError or PhotoError where all are of one kind.
+        CarclfError: with every problem, one a line; LabelError, AnnotationError or PhotoError if all are one kind.
     """
     problems: list[CarclfError] = []
     table = _try(problems, read_label_table, table_path)
     notes: list[str] = []
     data: dict[str, HeadData] = {}
     for name, head in heads.items():
-        label_set = _try(problems, read_label_file, head.labels)
-        if table is None or label_set is None:
-            continue
         mine = [annotation for annotation in annotations if annotation.head == name]
-        made = _try(problems, make_head_data, name, head, label_set, table, mine)
+        made = _try_head(problems, name, head, table, mine)
         if made is not None:
-            data[name], head_notes = made
-            notes += head_notes
+            data[name] = made[0]
+            notes += made[1]
     if table is not None:
         _try(problems, _check_photos, table, photos_dir)
     _raise_together(problems)
@@ -143,6 +139,20 @@ def _try(problems: list[CarclfError], function: Callable[..., Result], *argument
     except CarclfError as problem:
         problems.append(problem)
         return None
+
+
+def _try_head(
+    problems: list[CarclfError],
+    name: str,
+    head: HeadConfig,
+    table: LabelTable | None,
+    annotations: Sequence[AnnotationConfig],
+) -> tuple[HeadData, list[str]] | None:
+    """Reads a head's label file, even where there is no table to join it with."""
+    label_set = _try(problems, read_label_file, head.labels)
+    if table is None or label_set is None:
+        return None
+    return _try(problems, make_head_data, name, head, label_set, table, annotations)
 
 
 def _raise_together(problems: Sequence[CarclfError]) -> None:

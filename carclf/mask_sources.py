@@ -11,7 +11,7 @@ from carclf.annotations import read_annotations
 from carclf.annotations.mask_files import load_mask_file
 from carclf.annotations.shapes import Polygon, rasterise
 from carclf.config import AnnotationConfig
-from carclf.errors import AnnotationError, listed
+from carclf.errors import AnnotationError, listed, raise_all
 from carclf.labels import LabelSet
 
 
@@ -78,8 +78,7 @@ def find_mask_sources(
             notes.append(
                 f"{annotation.path.name}: {len(left_over)} annotated photos are not in the label table."
             )
-    if problems:
-        raise AnnotationError("\n".join(problems))
+    raise_all(AnnotationError, problems)
     return sources, notes
 
 
@@ -110,8 +109,7 @@ def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: Annota
     if keys and not matched and not problems:
         which = f"none of its {len(keys)} photos is in the label table"
         problems.append(f"{annotation.path.name}: {which} (the first: {keys[0]}).")
-    if problems:
-        raise AnnotationError("\n".join(problems))
+    raise_all(AnnotationError, problems)
     return matched
 
 
