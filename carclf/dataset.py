@@ -81,7 +81,7 @@ def make_dataset(
         workers: threads that read the photos; None = one per core.
 
     Raises:
-        CarclfError: with every problem, one a line; LabelError, AnnotationError or PhotoError if all are one kind.
+        CarclfError: with every problem, one a line; of a narrower kind if all are of one.
     """
     problems: list[CarclfError] = []
     table = _try(problems, read_label_table, table_path)
@@ -91,8 +91,7 @@ def make_dataset(
         mine = [annotation for annotation in annotations if annotation.head == name]
         made = _try_head(problems, name, head, table, mine)
         if made is not None:
-            data[name] = made[0]
-            notes += made[1]
+            data[name], notes = made[0], notes + made[1]
     if table is not None:
         _try(problems, _check_photos, table, photos_dir)
     _raise_together(problems)
