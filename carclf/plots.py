@@ -56,6 +56,7 @@ def plot_history(history: Sequence[Tree], head: str, metric_name: str, path_accu
                 _draw_curves(axes, [row for row in history if row["split"] == split], key, split)
             axes.set(title=f"{head}: {words}", xlabel="epoch", ylabel=words)
             axes.margins(x=0.02)
+            axes.locator_params(axis="x", integer=True)
             axes.grid(color="0.9")
             if history:
                 axes.legend(title="thin: folds, thick: mean", frameon=False)
@@ -94,7 +95,8 @@ def plot_confusion(head: Tree, title: str, path: Path) -> None:
         return
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    with _picture(path, max(4.2, 0.8 + 2.7 * columns), 0.9 + 2.7 * rows) as figure:
+    lines = 1 + max(name.count("\n") for name in names)
+    with _picture(path, max(4.2, 0.8 + 2.7 * columns), 0.9 + (2.6 + 0.2 * lines) * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, name, matrix in zip(grid, names, counts, strict=False):
             _draw_matrix(axes, matrix, ("no", "yes"), ("no", "yes"))
