@@ -68,9 +68,7 @@ def _common_rows(records: Mapping[str, Record]) -> dict[str, Record]:
     """Every model's rows of the photos that all models have, in one order."""
     names = sorted(set.intersection(*(set(record.photos) for record in records.values())))
     if not names:
-        raise FoldError(
-            f"The models {', '.join(records)} have no photo in common: there is nothing to compare."
-        )
+        raise FoldError(f"The models {', '.join(records)} have no photo in common: there is nothing to compare.")
     common: dict[str, Record] = {}
     for model, record in records.items():
         place = {name: row for row, name in enumerate(record.photos)}

@@ -87,10 +87,7 @@ def mean_values(record: Record, none_label: str | None = None) -> dict[str, floa
 
 def mean_draws(record: Record, none_label: str | None, seed: int, draws: int = DRAWS) -> dict[str, Array]:
     """Every reported mean in every draw, float64 (draws,); records of the same photos get common draws."""
-    blocks = [
-        _means(record, none_label, weights)
-        for weights in draw_blocks(record.groups, record.folds, draws, seed)
-    ]
+    blocks = [_means(record, none_label, weights) for weights in draw_blocks(record.groups, record.folds, draws, seed)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
@@ -110,8 +107,7 @@ def _by_fold(record: Record, none_label: str | None, weights: Array) -> dict[str
 def _means(record: Record, none_label: str | None, weights: Array) -> dict[str, Array]:
     """Every metric as it is reported, per draw: (draws,)."""
     means = {
-        name: scores.mean_of_defined(values, axis=0)
-        for name, values in _by_fold(record, none_label, weights).items()
+        name: scores.mean_of_defined(values, axis=0) for name, values in _by_fold(record, none_label, weights).items()
     }
     if isinstance(record, MaskCounts):
         pooled = weighted_record_metrics(record, none_label, weights)

@@ -74,9 +74,7 @@ class MaskCounts:
     groups: Array  # int64 (n,)
     folds: Array  # int64 (n,)
     counts: Array  # int64 (n, C, 3): true positive, false positive, false negative pixels
-    baselines: (
-        Array  # int64 (3, n, C, 3): of three constant masks: nothing, everything, training part's mean mask
-    )
+    baselines: Array  # int64 (3, n, C, 3): of three constant masks: nothing, everything, training part's mean
     pixels: Array  # int64 (n,) judged pixels of the photo
 
     def rows(self, mask: Array) -> "MaskCounts":
@@ -122,9 +120,7 @@ def weighted_metrics(predictions: Predictions, none_label: str | None, weights: 
     return _multi_label_metrics(predictions, weights)
 
 
-def _categorical_metrics(
-    predictions: Predictions, none_label: str | None, weights: Array
-) -> dict[str, Array]:
+def _categorical_metrics(predictions: Predictions, none_label: str | None, weights: Array) -> dict[str, Array]:
     truth = one_hot(predictions)
     correct: Array = np.any(truth & predictions.decisions, axis=1)
     probabilities = predictions.probabilities.astype(np.float64)

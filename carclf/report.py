@@ -49,9 +49,7 @@ def run_results(header: Mapping[str, Any], heads: Mapping[str, Tree]) -> Tree:
         "method": "percentile bootstrap, draws of groups within folds",
         "note": NOT_IN_INTERVALS,
     }
-    tree: Tree = plain(
-        {"schema_version": SCHEMA_VERSION, **header, "intervals": intervals_are, "heads": dict(heads)}
-    )
+    tree: Tree = plain({"schema_version": SCHEMA_VERSION, **header, "intervals": intervals_are, "heads": dict(heads)})
     return tree
 
 
@@ -161,9 +159,7 @@ def calibration(predictions: Predictions) -> Tree:
         `by_chance`: {mean, pooled}: what a perfectly calibrated head would show, per fold and pooled.
         `raw`, `after_temperature`: per bin of the pooled photos {n, confidence, came_true}.
     """
-    by_fold = [
-        _chance_error(predictions.rows(predictions.folds == fold)) for fold in np.unique(predictions.folds)
-    ]
+    by_fold = [_chance_error(predictions.rows(predictions.folds == fold)) for fold in np.unique(predictions.folds)]
     return {
         "by_chance": {"mean": float(np.mean(by_fold)), "pooled": _chance_error(predictions)},
         "raw": reliability_bins(predictions, raw_probabilities(predictions)),

@@ -47,9 +47,7 @@ def make_predictions(
     )
 
 
-def make_mask_counts(
-    class_names: Sequence[str] = ("damage",), num_photos: int = 120, seed: int = 0
-) -> MaskCounts:
+def make_mask_counts(class_names: Sequence[str] = ("damage",), num_photos: int = 120, seed: int = 0) -> MaskCounts:
     """Pixel counts of photos of 5,000 pixels, every second one without damage."""
     random = np.random.default_rng(seed)
     groups = np.sort(random.integers(0, num_photos, num_photos))

@@ -67,9 +67,7 @@ def test_three_models_make_three_pairs() -> None:
 def test_other_folds_are_an_error_that_says_how_to_mend_it() -> None:
     models = two_models()
     moved = replace(models["worse"], folds=(models["worse"].folds + 1) % 5)
-    with pytest.raises(
-        FoldError, match=r"200 of 200 photos are in other folds for worse than for good.*folds_file"
-    ):
+    with pytest.raises(FoldError, match=r"200 of 200 photos are in other folds for worse than for good.*folds_file"):
         compare_models({"good": models["good"], "worse": moved}, None, seed=0)
 
 

@@ -46,9 +46,7 @@ def test_draws_are_the_same_in_blocks_and_in_any_order_of_photos(monkeypatch: py
     rows = make_predictions()
     order = np.random.default_rng(0).permutation(200)
     whole = group_draws(rows.groups, rows.folds, 31, seed=1)
-    np.testing.assert_array_equal(
-        whole[:, order], group_draws(rows.groups[order], rows.folds[order], 31, seed=1)
-    )
+    np.testing.assert_array_equal(whole[:, order], group_draws(rows.groups[order], rows.folds[order], 31, seed=1))
     monkeypatch.setattr(intervals, "BLOCK_WEIGHTS", 700)
     np.testing.assert_array_equal(whole, group_draws(rows.groups, rows.folds, 31, seed=1))
 
@@ -177,9 +175,7 @@ def test_the_constant_answer_does_not_see_the_judged_targets() -> None:
     rows = make_predictions("multi_label", LOCATIONS)
     other = replace(rows, targets=1 - rows.targets, logits=-rows.logits)
     for name in ("logits", "probabilities", "decisions"):
-        np.testing.assert_array_equal(
-            getattr(constant_answer(rows), name), getattr(constant_answer(other), name)
-        )
+        np.testing.assert_array_equal(getattr(constant_answer(rows), name), getattr(constant_answer(other), name))
 
 
 def test_mask_baseline_is_the_best_constant_mask_of_each_metric() -> None:

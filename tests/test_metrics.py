@@ -48,9 +48,7 @@ def test_categorical_metrics_equal_scikit_learn() -> None:
 def test_multi_label_metrics_equal_scikit_learn() -> None:
     rows = make_predictions("multi_label", LOCATIONS)
     got = classification_metrics(rows)
-    per_label = [
-        reference.log_loss(rows.targets[:, c], rows.probabilities[:, c].astype(np.float64)) for c in range(3)
-    ]
+    per_label = [reference.log_loss(rows.targets[:, c], rows.probabilities[:, c].astype(np.float64)) for c in range(3)]
     expected = {
         "binary_accuracy": ((rows.probabilities > 0.5) == rows.targets).mean(),
         "macro_f1": reference.f1_score(rows.targets, rows.decisions, average="macro"),
@@ -90,9 +88,7 @@ def test_without_a_none_label_there_is_no_accuracy_of_damaged() -> None:
 
 def perfect(rows: Predictions) -> Predictions:
     truth = one_hot(rows)
-    return replace(
-        rows, logits=np.where(truth, 40.0, -40.0), probabilities=truth.astype(np.float32), decisions=truth
-    )
+    return replace(rows, logits=np.where(truth, 40.0, -40.0), probabilities=truth.astype(np.float32), decisions=truth)
 
 
 @pytest.mark.parametrize("kind", ["categorical", "multi_label"])

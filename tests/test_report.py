@@ -148,9 +148,7 @@ def test_reliability_bins_hold_every_answer(tree: Tree) -> None:
         for bins in (calibration["raw"], calibration["after_temperature"]):
             assert sum(row["n"] for row in bins) == answers
     pooled = tree["heads"]["location"]["metrics"]["calibration_error"]["pooled"]
-    gaps = [
-        row["n"] / 600 * abs(row["confidence"] - row["came_true"]) for row in calibration["after_temperature"]
-    ]
+    gaps = [row["n"] / 600 * abs(row["confidence"] - row["came_true"]) for row in calibration["after_temperature"]]
     assert sum(gaps) == pytest.approx(pooled, abs=1e-5)
 
 
@@ -213,9 +211,7 @@ def test_results_say_what_was_used_skipped_and_left_out(tree: Tree) -> None:
     ):
         assert words in text
     assert "HAS seen drawn cars" in results_text(
-        run_results(
-            make_header(backbone=make_header()["backbone"] | {"seen_drawn_cars": True}, skipped=[]), {}
-        )
+        run_results(make_header(backbone=make_header()["backbone"] | {"seen_drawn_cars": True}, skipped=[]), {})
     )
 
 

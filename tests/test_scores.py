@@ -110,8 +110,7 @@ def test_calibrated_answers_have_a_small_error_sure_mistakes_a_large_one(
 def test_chance_calibration_error_is_the_mean_of_calibrated_heads(random: np.random.Generator) -> None:
     confidence = 0.5 + 0.5 * random.random((300, 1))
     drawn = [
-        scores.calibration_error(confidence, random.random((300, 1)) < confidence, one_set(300))[0]
-        for _ in range(300)
+        scores.calibration_error(confidence, random.random((300, 1)) < confidence, one_set(300))[0] for _ in range(300)
     ]
     assert scores.chance_calibration_error(confidence) == pytest.approx(np.mean(drawn), rel=0.05)
 
