@@ -61,7 +61,5 @@ def make_camera(position: Array, target: Array, roll: float, size: int) -> Camer
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     up = np.cross(right, forward)
-    turned = np.array(
-        [np.cos(roll) * right + np.sin(roll) * up, np.cos(roll) * up - np.sin(roll) * right, forward]
-    )
+    turned = np.array([np.cos(roll) * right + np.sin(roll) * up, np.cos(roll) * up - np.sin(roll) * right, forward])
     return Camera(position, turned, 1.0, size)

@@ -76,10 +76,15 @@ def _wheel_circle(stage: Stage, side: int, axle: float, inset: float, radius: fl
 
 
 def _draw_tread(stage: Stage, side: int, axle: float) -> None:
-    radius = stage.shape.body.wheel_radius
-    for inset in (0.22, 0.17, 0.12, 0.07):
-        points = _wheel_circle(stage, side, axle, inset, radius, 16)
-        stage.canvas.polygon(stage.camera.project(points), as_color(TYRE * 0.8), NO_DAMAGE)
+    """The tyre as one sees it from before or behind: the hull between its two flanks."""
+    radius, steps = stage.shape.body.wheel_radius, 14
+    outer, inner = (
+        stage.camera.project(_wheel_circle(stage, side, axle, inset, radius, steps)) for inset in (0.06, 0.24)
+    )
+    color = as_color(TYRE * 0.8)
+    stage.canvas.polygon(inner, color, NO_DAMAGE)
+    for i in range(steps):
+        stage.canvas.polygon(np.array([outer[i - 1], outer[i], inner[i], inner[i - 1]]), color, NO_DAMAGE)
 
 
 def _draw_wheel(stage: Stage, look: Look, panel: str, axle: float) -> None:
@@ -130,7 +135,7 @@ def _draw_body(stage: Stage, look: Look) -> None:
         stage.cut(right, along, rises),
         stage.faces("front", across, rises),
         stage.faces("rear", across, rises),
-        stage.faces("deck", along, np.linspace(-1, 1, 7)),
+        stage.faces("deck", along, across),
     ]
     stage.draw_faces(parts[0].joined(parts[1:]), look.paint, look.gloss)
 

@@ -60,9 +60,7 @@ def plan_damages(severity: str, body: Body, rng: np.random.Generator) -> tuple[D
     place = str(rng.choice(["front", "rear", "left", "right"], p=[0.34, 0.24, 0.21, 0.21]))
     for _ in range(40):
         damages = [
-            _make_damage(
-                severity, place if i == 0 or rng.random() < 0.72 else _next_to(place, rng), body, rng
-            )
+            _make_damage(severity, place if i == 0 or rng.random() < 0.72 else _next_to(place, rng), body, rng)
             for i in range(int(rng.choice(COUNTS[severity])))
         ]
         if low <= sum(damage.grade for damage in damages) < high:
@@ -155,9 +153,7 @@ def _make_crush(shape: Shape, damage: Damage) -> Crush:
     rng = np.random.default_rng(damage.seed)
     surface = getattr(shape, damage.panel)
     center = surface(np.array([damage.a]), np.array([damage.b]))[0]
-    inward = {"left": (0, -1, 0), "right": (0, 1, 0), "front": (-1, 0, 0.18), "rear": (1, 0, 0.15)}[
-        damage.panel
-    ]
+    inward = {"left": (0, -1, 0), "right": (0, 1, 0), "front": (-1, 0, 0.18), "rear": (1, 0, 0.15)}[damage.panel]
     depth = float(rng.uniform(0.28, 0.42)) * damage.size
     turns = rng.standard_normal((6, 3))
     turns *= rng.uniform(8, 20, (6, 1)) / np.linalg.norm(turns, axis=1, keepdims=True)

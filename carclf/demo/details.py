@@ -30,9 +30,7 @@ def draw_front(stage: Stage, look: Look) -> None:
     )
     chrome = stage.tone(np.full(3, 0.6), "front", 0.0, 0.7)
     for rise in np.linspace(bottom, top, 5)[1:-1]:
-        stage.stroke(
-            "front", quad((-width * 0.9, rise), (0, rise), (width * 0.9, rise)), as_color(chrome, 0.7), 0.012
-        )
+        stage.stroke("front", quad((-width * 0.9, rise), (0, rise), (width * 0.9, rise)), as_color(chrome, 0.7), 0.012)
     stage.paint("front", circle(0, (top + bottom) / 2, 0.07, 0.055, 10), as_color(chrome))
     _plate(stage, look, "front", 0.40)
     for side in (-1, 1):
@@ -44,9 +42,7 @@ def draw_rear(stage: Stage, look: Look) -> None:
     """Bumper, boot lid, plate, lights."""
     _bumper(stage, look, "rear")
     stage.paint("rear", box(-0.6, 0.6, 0.08, 0.2), as_color(BLACK + 0.03))
-    stage.stroke(
-        "rear", quad((-0.72, 0.96), (-0.68, 0.47), (0, 0.46), (0.68, 0.47), (0.72, 0.96)), GAP, 0.018
-    )
+    stage.stroke("rear", quad((-0.72, 0.96), (-0.68, 0.47), (0, 0.46), (0.68, 0.47), (0.72, 0.96)), GAP, 0.018)
     _plate(stage, look, "rear", 0.60)
     chrome = stage.tone(np.full(3, 0.6), "rear", 0.0, 0.7)
     stage.paint("rear", box(-0.26, 0.26, 0.76, 0.785), as_color(chrome))
@@ -122,15 +118,11 @@ def draw_side(stage: Stage, look: Look, panel: str) -> None:
     body = stage.shape.body
     half = body.length / 2
     sill = stage.tone(np.full(3, 0.09), panel, 0.0, 0.4)
-    stage.paint(
-        panel, box(-half * 0.99, half * 0.99, body.clearance, body.clearance + 0.07, 9), as_color(sill)
-    )
+    stage.paint(panel, box(-half * 0.99, half * 0.99, body.clearance, body.clearance + 0.07, 9), as_color(sill))
     if abs(float((look.trim - look.paint * 0.93).sum())) > 1e-6:
         tone = as_color(stage.tone(look.trim, panel, 0.0, 0.5))
         for sign in (-1, 1):
-            stage.paint(
-                panel, box(sign * half, sign * (half - 0.24), body.clearance, body.clearance + 0.24, 4), tone
-            )
+            stage.paint(panel, box(sign * half, sign * (half - 0.24), body.clearance, body.clearance + 0.24, 4), tone)
     for end in ("front", "rear"):
         _wrap_lamp(stage, look, panel, end)
     _doors(stage, look, panel)
@@ -176,9 +168,7 @@ def draw_mirrors(stage: Stage, look: Look) -> None:
             continue
         y0, y1 = side * body.width * 0.44, side * (body.width * 0.44 + 0.24)
         for x0, shade in (
-            ((x - 0.05, 0.5), (x + 0.05, 0.8))
-            if stage.camera.position[0] > 0
-            else ((x + 0.05, 0.8), (x - 0.05, 0.35))
+            ((x - 0.05, 0.5), (x + 0.05, 0.8)) if stage.camera.position[0] > 0 else ((x + 0.05, 0.8), (x - 0.05, 0.35))
         ):
             points = np.array(
                 [(x0, y0, z), (x0, y1, z - 0.03), (x0, y1, z + 0.13), (x0, y0 + (y1 - y0) * 0.3, z + 0.15)]

@@ -26,9 +26,7 @@ def draw_on_body(stage: Stage, rng: np.random.Generator) -> None:
 
 def _along(stage: Stage, panel: str, rng: np.random.Generator) -> float:
     return float(
-        rng.uniform(-0.45, 0.45) * stage.shape.body.length
-        if panel in ("left", "right")
-        else rng.uniform(-0.9, 0.9)
+        rng.uniform(-0.45, 0.45) * stage.shape.body.length if panel in ("left", "right") else rng.uniform(-0.9, 0.9)
     )
 
 
@@ -49,15 +47,11 @@ def _dirt(stage: Stage, panel: str, rng: np.random.Generator) -> None:
 def _sticker(stage: Stage, panel: str, rng: np.random.Generator) -> None:
     a, b = _along(stage, panel, rng), _height(stage, panel, rng.uniform(0.45, 0.85))
     size = rng.uniform(0.05, 0.22, 2) * np.array([1.5, 0.6]) / stage.scale(panel, a, b)
-    stage.paint(
-        panel, box(a - size[0], a + size[0], b - size[1], b + size[1], 3), as_color(rng.uniform(0.1, 0.95, 3))
-    )
+    stage.paint(panel, box(a - size[0], a + size[0], b - size[1], b + size[1], 3), as_color(rng.uniform(0.1, 0.95, 3)))
     ink = as_color(rng.uniform(0, 0.9, 3))
     for i in range(3):
         level = b + size[1] * (0.5 - 0.5 * i)
-        stage.stroke(
-            panel, quad((a - size[0] * 0.8, level), (a + size[0] * rng.uniform(0, 0.8), level)), ink, 0.012
-        )
+        stage.stroke(panel, quad((a - size[0] * 0.8, level), (a + size[0] * rng.uniform(0, 0.8), level)), ink, 0.012)
 
 
 def _reflection(stage: Stage, panel: str, rng: np.random.Generator) -> None:
@@ -70,9 +64,7 @@ def _reflection(stage: Stage, panel: str, rng: np.random.Generator) -> None:
     stage.paint(panel, np.concatenate([edge, low]), (0, 0, 0, int(rng.uniform(18, 50))))
     for _ in range(int(rng.integers(1, 4))):
         a0, b0 = _along(stage, panel, rng), _height(stage, panel, rng.uniform(0.35, 0.85))
-        patch = blob(rng.uniform(0.08, 0.35), rng.uniform(0.03, 0.1), 0.3, rng, 10) / stage.scale(
-            panel, a0, b0
-        )
+        patch = blob(rng.uniform(0.08, 0.35), rng.uniform(0.03, 0.1), 0.3, rng, 10) / stage.scale(panel, a0, b0)
         for share in (1.0, 0.7, 0.45):
             stage.paint(panel, patch * share + [a0, b0], (255, 255, 255, int(rng.uniform(14, 38))))
 
@@ -90,15 +82,13 @@ def draw_over(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     if rng.random() < 0.35:
         start, slope = rng.uniform(-0.2, 1.0) * size, rng.uniform(-0.5, 0.5) * size
         width = rng.uniform(0.05, 0.3) * size
-        band = np.array(
-            [(start, -1), (start + width, -1), (start + width + slope, size), (start + slope, size)]
-        )
+        band = np.array([(start, -1), (start + width, -1), (start + width + slope, size), (start + slope, size)])
         canvas.polygon(band, (0, 0, 0, int(rng.uniform(25, 75))))
     if rng.random() < 0.25:
         for _ in range(30):
-            spot = blob(
-                rng.uniform(0.01, 0.05) * size, rng.uniform(0.01, 0.05) * size, 0.6, rng, 8
-            ) + rng.uniform((0.0, 0.45 * size), size)
+            spot = blob(rng.uniform(0.01, 0.05) * size, rng.uniform(0.01, 0.05) * size, 0.6, rng, 8) + rng.uniform(
+                (0.0, 0.45 * size), size
+            )
             canvas.polygon(spot, (0, 0, 0, int(rng.uniform(20, 60))))
     if rng.random() < 0.16:
         _bollard(canvas, camera, rng)

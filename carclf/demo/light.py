@@ -37,10 +37,7 @@ def shade(light: Light, paint: Array, normals: Array, towards: Array, gloss: flo
     facing = np.clip((normals * towards).sum(1), 0, 1)[:, None]
     bounce = 2 * facing * normals - towards
     open_sky = np.clip(bounce[:, 2:] * 6 + 0.3, 0, 1)
-    mirrored = (
-        open_sky * light.sky * (0.75 + 0.4 * np.clip(bounce[:, 2:], 0, 1))
-        + (1 - open_sky) * light.ground * 0.5
-    )
+    mirrored = open_sky * light.sky * (0.75 + 0.4 * np.clip(bounce[:, 2:], 0, 1)) + (1 - open_sky) * light.ground * 0.5
     fresnel = gloss * (0.10 + 0.55 * (1 - facing) ** 4)
     glint = gloss * light.sun * np.clip(bounce @ light.direction, 0, 1)[:, None] ** 30 * 0.8
     color = paint * (0.95 * ambient + 0.85 * diffuse) * (1 - fresnel) + mirrored * fresnel + glint

@@ -36,9 +36,7 @@ class Look:
 
 def make_look(rng: np.random.Generator, delivery: bool) -> Look:
     """Draws the looks of a car; only a `delivery` van may have closed rear windows."""
-    paint = np.clip(
-        PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.88, 1.1) + rng.normal(0, 0.015, 3), 0.03, 0.93
-    )
+    paint = np.clip(PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.88, 1.1) + rng.normal(0, 0.015, 3), 0.03, 0.93)
     plastic = np.full(3, rng.uniform(0.08, 0.2))
     return Look(
         paint=paint,

@@ -122,9 +122,7 @@ def _make_car(seed: int, index: int, style: Style) -> _Car:
     damages = () if severity == "whole" else plan_damages(severity, body, rng)
     place = places[int(rng.integers(len(places)))]
     light = make_light(place, rng)
-    return _Car(
-        f"car{block * BLOCK + number:05d}", body, look, damages, place, light, int(rng.integers(2**31))
-    )
+    return _Car(f"car{block * BLOCK + number:05d}", body, look, damages, place, light, int(rng.integers(2**31)))
 
 
 def _make_marks(car: _Car) -> Marks:

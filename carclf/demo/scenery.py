@@ -67,15 +67,13 @@ def road(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
 def hedge(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     """A hedge or a low wall, and the roofs behind it."""
     size, foot = canvas.size, _foot(canvas, camera, 8)
-    top = foot - rng.uniform(0.16, 0.38) * size
+    top = min(foot - rng.uniform(0.16, 0.38) * size, camera.horizon() - 0.03 * size)
     if rng.random() < 0.5:
         canvas.polygon(_upright(-1, top, size + 1, foot), (48, 66, 36))
         for _ in range(90):
             x, y, r = rng.uniform(0, size), rng.uniform(top, foot), rng.uniform(0.008, 0.035) * size
             tone = as_color(np.array([0.2, 0.3, 0.13]) * rng.uniform(0.5, 1.5))
-            canvas.polygon(
-                _upright(x - r, y - r * 0.8, x + r, y + r * 0.8) + rng.normal(0, r * 0.3, (4, 2)), tone
-            )
+            canvas.polygon(_upright(x - r, y - r * 0.8, x + r, y + r * 0.8) + rng.normal(0, r * 0.3, (4, 2)), tone)
         return
     wall = np.full(3, rng.uniform(0.4, 0.7)) * np.array([1, 0.97, 0.92])
     canvas.polygon(_upright(-1, top, size + 1, foot), as_color(wall))
@@ -114,14 +112,11 @@ def posts(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
         )
         canvas.polygon(np.array([x, foot]) + body * width, as_color(tone))
         canvas.polygon(
-            np.array([x, foot])
-            + np.array([(0.27, -0.2), (0.35, -0.31), (0.68, -0.31), (0.76, -0.2)]) * width,
+            np.array([x, foot]) + np.array([(0.27, -0.2), (0.35, -0.31), (0.68, -0.31), (0.76, -0.2)]) * width,
             (35, 40, 45),
         )
         for hub in (0.2, 0.8):
-            canvas.polygon(
-                np.array([x + hub * width, foot]) + _upright(-0.08, -0.07, 0.08, 0.05) * width, (20, 20, 22)
-            )
+            canvas.polygon(np.array([x + hub * width, foot]) + _upright(-0.08, -0.07, 0.08, 0.05) * width, (20, 20, 22))
     if rng.random() < 0.5:
         x = rng.uniform(0, size)
         canvas.polygon(_upright(x, -1, x + 0.012 * size, foot), (88, 90, 92))
@@ -150,9 +145,7 @@ def hall(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
         for j in range(4):
             box = np.clip(rng.uniform(0.1, 0.7, 3), 0, 1)
             high = rng.uniform(0.04, 0.11) * size
-            canvas.polygon(
-                _upright(x + j * 0.06 * size, y - high, x + (j * 0.06 + 0.045) * size, y), as_color(box)
-            )
+            canvas.polygon(_upright(x + j * 0.06 * size, y - high, x + (j * 0.06 + 0.045) * size, y), as_color(box))
     for i in range(2):
         x = rng.uniform(0.05, 0.7) * size
         canvas.polygon(
@@ -172,11 +165,9 @@ def tiles(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
 def trees(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     """A line of leafy trees, and hills."""
     size, foot = canvas.size, _foot(canvas, camera, 14)
+    top = camera.horizon() / size
     hills = np.array(
-        [
-            (x, foot - (0.10 + 0.08 * np.sin(x * 7 + rng.uniform(0, 0.5))) * size)
-            for x in np.linspace(0, 1, 12)
-        ]
+        [(x, size * (top - 0.06 - 0.05 * np.sin(x * 7 + rng.uniform(0, 0.5)))) for x in np.linspace(0, 1, 12)]
     )
     hills[:, 0] *= size
     canvas.polygon(np.concatenate([hills, [(size, foot), (0, foot)]]), (112, 138, 120))
@@ -226,7 +217,7 @@ def dunes(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     x = np.linspace(0, 1, 16)
     for i in range(3):
         wave = 0.05 * np.sin(x * rng.uniform(3, 9) + rng.uniform(0, 6)) + 0.16 - 0.05 * i
-        line = np.column_stack([x * size, foot - wave * size])
+        line = np.column_stack([x * size, camera.horizon() - (wave - 0.05) * size])
         canvas.polygon(
             np.concatenate([line, [(size, foot + 2), (0, foot + 2)]]),
             as_color(np.array([0.80, 0.64, 0.44]) * (0.8 + 0.1 * i)),
@@ -243,18 +234,14 @@ def bricks(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
         for i in range(-1, 11):
             x = (i + 0.5 * (j % 2)) * wide
             tone = as_color(base * rng.uniform(0.85, 1.15))
-            canvas.polygon(
-                _upright(x, foot - (j + 1) * high, x + wide * 0.93, foot - j * high - high * 0.12), tone
-            )
+            canvas.polygon(_upright(x, foot - (j + 1) * high, x + wide * 0.93, foot - j * high - high * 0.12), tone)
 
 
 def cobbles(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     """Stone setts."""
     for _ in range(150):
         x, y = rng.uniform(-6, 6, 2)
-        canvas.polygon(
-            _flat(camera, x, x + 0.3, y, y + 0.2), as_color(np.full(3, rng.uniform(0.2, 0.6)), 0.35)
-        )
+        canvas.polygon(_flat(camera, x, x + 0.3, y, y + 0.2), as_color(np.full(3, rng.uniform(0.2, 0.6)), 0.35))
 
 
 def containers(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
@@ -283,6 +270,4 @@ def slabs(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
         canvas.polygon(_flat(camera, i * 3.0, i * 3.0 + 0.05, -9, 9), (0, 0, 0, 90))
     for _ in range(4):
         x, y = rng.uniform(-4, 4, 2)
-        canvas.polygon(
-            _flat(camera, x, x + rng.uniform(0.3, 1.5), y, y + rng.uniform(0.2, 0.8)), (20, 18, 16, 60)
-        )
+        canvas.polygon(_flat(camera, x, x + rng.uniform(0.3, 1.5), y, y + rng.uniform(0.2, 0.8)), (20, 18, 16, 60))

@@ -11,9 +11,7 @@ from carclf.demo.bodies import Body
 Array = np.ndarray[Any, np.dtype[Any]]
 Surface = Callable[[Array, Array], Array]  # (a, b) of one shape -> (..., 3) metres
 
-SECTION_AT = np.array(
-    [0, 0.1, 0.25, 0.45, 0.65, 0.8, 0.9, 0.96, 1.0]
-)  # share of the height from sill to deck
+SECTION_AT = np.array([0, 0.1, 0.25, 0.45, 0.65, 0.8, 0.9, 0.96, 1.0])  # share of the height from sill to deck
 SECTION_WIDTH = np.array([0.93, 0.97, 1.0, 1.0, 0.985, 0.965, 0.93, 0.87, 0.76])  # of the half width
 
 

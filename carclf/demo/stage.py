@@ -97,9 +97,7 @@ class Stage:
         towards = self.camera.position - middle
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
         front = np.flatnonzero((faces.normals * towards).sum(1) > 0)
-        order = front[
-            np.argsort(-np.linalg.norm(middle[front] - self.camera.position, axis=1), kind="stable")
-        ]
+        order = front[np.argsort(-np.linalg.norm(middle[front] - self.camera.position, axis=1), kind="stable")]
         material = np.broadcast_to(paint, faces.normals.shape)[order]
         colors = shade(self.light, material, faces.normals[order], towards[order], gloss)
         corners = self.camera.project(faces.quads[order])

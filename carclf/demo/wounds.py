@@ -46,15 +46,11 @@ def _dent(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random.
     stage.paint(damage.panel, _around(stage, damage, outline), (0, 0, 0, 1), number)
     for share in (1.0, 0.86, 0.72, 0.58, 0.44, 0.3):
         lift = np.array([0.0, size * stretch * 0.30 * (1 - share)])
-        stage.paint(
-            damage.panel, _around(stage, damage, outline * share + lift), as_color(np.zeros(3), 0.095 * depth)
-        )
+        stage.paint(damage.panel, _around(stage, damage, outline * share + lift), as_color(np.zeros(3), 0.095 * depth))
     for share in (0.62, 0.5, 0.38, 0.26):
         drop = np.array([size * 0.05, -size * stretch * 0.95 * (1 - share) * 0.75])
         glow = as_color(look.paint * 0.4 + 0.6, (0.15 + 0.08 * (1 - bright)) * depth)
-        stage.paint(
-            damage.panel, _around(stage, damage, outline * np.array([share * 1.2, share * 0.6]) + drop), glow
-        )
+        stage.paint(damage.panel, _around(stage, damage, outline * np.array([share * 1.2, share * 0.6]) + drop), glow)
     lower = outline[(outline[:, 1] < -0.2 * size * stretch)]
     lower = lower[np.argsort(lower[:, 0])]
     if len(lower) > 2:
@@ -64,9 +60,7 @@ def _dent(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random.
             ends = rng.normal(0, 0.5 * size, (2, 2)) * np.array([1.0, stretch])
             crease = ragged(ends[0], ends[1], 0.05 * size, 5, rng)
             stage.stroke(damage.panel, _around(stage, damage, crease), (0, 0, 0, 130), 0.02)
-            stage.stroke(
-                damage.panel, _around(stage, damage, crease - [0, 0.022]), (255, 255, 255, 110), 0.016
-            )
+            stage.stroke(damage.panel, _around(stage, damage, crease - [0, 0.022]), (255, 255, 255, 110), 0.016)
 
 
 def _scratch(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random.Generator) -> None:
@@ -80,9 +74,7 @@ def _scratch(stage: Stage, look: Look, damage: Damage, number: int, rng: np.rand
     for _ in range(int(rng.integers(2, 5 + int(4 * damage.size)))):
         middle = across * rng.normal(0, 0.06 + 0.03 * damage.size) + along * rng.normal(0, 0.12)
         length = float(rng.uniform(0.3, 1.0))
-        path = _around(
-            stage, damage, ragged(middle - along * length / 2, middle + along * length / 2, 0.012, 7, rng)
-        )
+        path = _around(stage, damage, ragged(middle - along * length / 2, middle + along * length / 2, 0.012, 7, rng))
         pixels = stage.pixels(damage.panel, path[:, 0], path[:, 1])
         band = max(SCRATCH_BAND * stage.pixels_per_metre, 3.0)
         stage.canvas.line(pixels, (*as_color(color)[:3], 2), band, number)
@@ -133,9 +125,7 @@ def _shatter(stage: Stage, look: Look, damage: Damage, number: int, rng: np.rand
             0.008,
         )
     hole = blob(0.38, 0.36, 0.6, rng, 15) * rng.uniform(0.55, 1.25, (15, 1))
-    hole = np.clip(
-        low + size * (0.5 + rng.normal(0, 0.06, 2)) + hole * size, low + 0.03 * size, low + 0.97 * size
-    )
+    hole = np.clip(low + size * (0.5 + rng.normal(0, 0.06, 2)) + hole * size, low + 0.03 * size, low + 0.97 * size)
     stage.paint(damage.panel, hole, (9, 9, 10))
     stage.stroke(damage.panel, np.concatenate([hole, hole[:1]]), (235, 240, 240, 200), 0.012)
 
@@ -148,9 +138,7 @@ def _lamp_glass(stage: Stage, look: Look, damage: Damage, number: int, rng: np.r
     for _ in range(4):
         corner = outline[rng.integers(4)]
         other = outline.mean(0) + (outline[rng.integers(4)] - middle) * rng.uniform(0.5, 1.0)
-        stage.paint(
-            damage.panel, np.array([corner, other, middle + (corner - middle) * 0.3]), (225, 230, 232, 120)
-        )
+        stage.paint(damage.panel, np.array([corner, other, middle + (corner - middle) * 0.3]), (225, 230, 232, 120))
     hole = middle + (outline - middle) * rng.uniform(0.3, 0.75, (4, 1))
     stage.paint(damage.panel, hole, as_color(CAVITY))
     for _ in range(6):
@@ -200,9 +188,7 @@ def _bumper(stage: Stage, look: Look, damage: Damage, number: int, rng: np.rando
     tip, low = sign * stage.shape.body.length / 2, stage.shape.body.clearance
     for side in ("left", "right"):
         if (side == "left" or left < -0.5) and stage.sees(side, tip * 0.9, low + 0.2):
-            wrap = quad(
-                (tip, low), (tip - sign * 0.2, low), (tip - sign * 0.16, low + 0.22), (tip, low + 0.25)
-            )
+            wrap = quad((tip, low), (tip - sign * 0.2, low), (tip - sign * 0.16, low + 0.22), (tip, low + 0.25))
             stage.paint(side, wrap, as_color(CAVITY), number)
 
 
@@ -252,9 +238,7 @@ def _crush(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random
             )
             + spot
         )
-        stage.paint(
-            damage.panel, _around(stage, damage, tear), as_color(CAVITY, rng.uniform(0.6, 0.95)), number
-        )
+        stage.paint(damage.panel, _around(stage, damage, tear), as_color(CAVITY, rng.uniform(0.6, 0.95)), number)
     for _ in range(int(4 + 6 * damage.size)):
         start = rng.normal(0, 0.35 * damage.size, 2) * np.array([1.0, 0.7])
         crease = ragged(start, start + rng.normal(0, 0.35 * damage.size, 2), 0.03, 5, rng)
