@@ -1,7 +1,7 @@
 """Builds SavedModels from keras.applications that keep TF-Hub's conventions for image feature vectors.
 
-Photos come in as float32 (batch, height, width, 3), RGB, in [0, 1], any size; the scaling to the range that the
-weights were trained with lies inside the graph. The vector is the global mean of the last feature map.
+Photos come in as float32 (batch, height, width, 3), RGB, in [0, 1], any size; the scaling to the range that
+the weights were trained with lies inside the graph. The vector is the global mean of the last feature map.
 """
 
 import json
@@ -29,14 +29,13 @@ def build_savedmodel(architecture: str, alpha: float, weights: str | Path | None
         to: the folder to make; it must not exist or be empty.
 
     Raises:
-        BackboneError: for an unknown architecture or width, weights that do not fit, no network, or a folder in use.
+        BackboneError: for an unknown architecture or width, weights that do not fit, no network, or a
+            folder in use.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise BackboneError(f"{to}: exists already. Give a new folder or delete it first.")
     network = make_network(architecture, alpha, weights)
-    write_savedmodel(
-        network, to, {"architecture": architecture, "alpha": alpha, "weights": _weights_name(weights)}
-    )
+    write_savedmodel(network, to, {"architecture": architecture, "alpha": alpha, "weights": _weights_name(weights)})
 
 
 def make_network(architecture: str, alpha: float = 1.0, weights: str | Path | None = None) -> Any:
@@ -70,8 +69,8 @@ def make_network(architecture: str, alpha: float = 1.0, weights: str | Path | No
 def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
     """Saves a Keras model as an image-feature SavedModel, whole or not at all.
 
-    The loaded object is called as `module(images, training=False)` and has `variables`, `trainable_variables`,
-    `regularization_losses` and the signature `serving_default`.
+    The loaded object is called as `module(images, training=False)` and has `variables`,
+    `trainable_variables`, `regularization_losses` and the signature `serving_default`.
 
     Args:
         network: Keras model from float32 (batch, height, width, 3) in [0, 1] to float32 (batch, D).
@@ -102,7 +101,7 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
             half_written = Path(scratch) / to.name
             signature = call.get_concrete_function(images, training=False)
             tf.saved_model.save(module, str(half_written), signatures={"serving_default": signature})
-            (half_written / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+            (half_written / FACTS_FILE).write_text(json.dumps({"input_range": [0, 1], **facts}, indent=1) + "\n")
             if to.exists():
                 shutil.rmtree(to)
             os.replace(half_written, to)
@@ -137,15 +136,14 @@ def _make_trunk(keras: Any, architecture: str, alpha: float, weights: str | Path
 
 def _load_weights(trunk: Any, weights: Path, what: str) -> None:
     if not weights.is_file():
-        raise BackboneError(
-            f'{weights}: no such weights file. Give a file, or "imagenet" to download the weights.'
-        )
+        raise BackboneError(f'{weights}: no such weights file. Give a file, or "imagenet" to download the weights.')
     try:
         trunk.load_weights(str(weights))
     except Exception as error:  # h5py and Keras raise many kinds on a foreign file
         reason = str(error).strip().split("\n")[0]
         raise BackboneError(
-            f"{weights}: does not fit {what} without its top ({reason}). Give the weights of that architecture and width."
+            f"{weights}: does not fit {what} without its top ({reason}). "
+            "Give the weights of that architecture and width."
         ) from error
 
 

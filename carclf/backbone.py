@@ -78,9 +78,7 @@ class Backbone:
             )
         if not len(images):
             empty = np.zeros((0, self.num_features), np.float32)
-            return empty, {
-                k: np.zeros((0, *s), np.float32) for k, s in self.map_shapes.items()
-            } if maps else {}
+            return empty, {k: np.zeros((0, *s), np.float32) for k, s in self.map_shapes.items()} if maps else {}
         low, high = self.input_range
         scaled = images.astype(np.float32, copy=False)
         if (low, high) != (0.0, 1.0):
@@ -94,9 +92,11 @@ class LoadOptions:
     """What seldom differs between loads.
 
     Attributes:
-        pooled_levels: maps whose mean and maximum over the pixels are appended to the vector, such as ("P4", "P5").
+        pooled_levels: maps whose mean and maximum over the pixels are appended to the vector, such as
+            ("P4", "P5").
         threads: photos in the network at once; None = one for each core. Never changes a result.
-        cache_dir: where the converted network is kept, so that the next load takes no TensorFlow; None = nowhere.
+        cache_dir: where the converted network is kept, so that the next load takes no TensorFlow; None =
+            nowhere.
     """
 
     pooled_levels: tuple[str, ...] = ()
@@ -117,18 +117,26 @@ def load_backbone(
         source: what find_backbone found; loading a SavedModel runs its code, so it must be trusted.
         image_size: pixels on each side.
         input_range: the values that the network takes for black and white.
-        engine: "openvino", "tensorflow", or "auto": OpenVINO if it converts the network and agrees with TensorFlow to
-            1e-4 on a first batch of drawn pictures, else TensorFlow, with one line that says why.
+        engine: "openvino", "tensorflow", or "auto": OpenVINO if it converts the network and agrees with
+            TensorFlow to 1e-4 on a first batch of drawn pictures, else TensorFlow, with one line that says
+            why.
         options: pooled maps, threads, and where the converted network is kept.
 
     Raises:
         BackboneError: for a wrong range or engine, or a network that cannot be used.
     """
     options = options or LoadOptions()
+    if source.source == "embedded" and source.input_range is not None:
+        input_range = source.input_range  # the config describes the backbone that was not found
     _check_arguments(source, image_size, input_range, engine)
     threads = options.threads or os.cpu_count() or 1
     request = NetworkRequest(
-        source.folder, source.sha256, image_size, input_range, tuple(options.pooled_levels)
+        folder=source.folder,
+        sha256=source.sha256,
+        image_size=image_size,
+        input_range=(float(input_range[0]), float(input_range[1])),
+        pooled_levels=tuple(options.pooled_levels),
+        trusted_range=source.input_range is not None,
     )
     if engine != "tensorflow":
         try:
@@ -142,9 +150,7 @@ def load_backbone(
     return _make_backbone(source, request, "tensorflow", network, run)
 
 
-def _make_backbone(
-    source: Source, request: NetworkRequest, engine: str, network: Network, run: Run
-) -> Backbone:
+def _make_backbone(source: Source, request: NetworkRequest, engine: str, network: Network, run: Run) -> Backbone:
     if network.range_warning:
         LOG.warning("backbone %s: %s", source.name, network.range_warning)
     return Backbone(
@@ -166,14 +172,15 @@ def _check_arguments(source: Source, image_size: int, input_range: tuple[float, 
     problems = []
     where = f"backbone {source.name}"
     if engine not in ENGINES:
-        problems.append(
-            f'{where}: engine "{engine}" is not known.{did_you_mean(engine, ENGINES)} Known ones: {", ".join(ENGINES)}.'
-        )
+        known = ", ".join(ENGINES)
+        guess = did_you_mean(engine, ENGINES)
+        problems.append(f'{where}: engine "{engine}" is not known.{guess} Known ones: {known}.')
     low, high = input_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        problems.append(
-            f"{where}: input_range must be two increasing numbers such as [0, 1], not [{low:g}, {high:g}]."
-        )
+        problems.append(f"{where}: input_range must be two increasing numbers such as [0, 1], not [{low:g}, {high:g}].")
+    elif source.input_range is not None and tuple(input_range) != source.input_range:
+        built_for = f"[{source.input_range[0]:g}, {source.input_range[1]:g}]"
+        problems.append(f"{where}: input_range is [{low:g}, {high:g}], but it was built for {built_for}. Set that.")
     if image_size < SMALLEST_IMAGE:
         problems.append(f"{where}: image_size must be at least {SMALLEST_IMAGE} pixels, not {image_size}.")
     raise_all(BackboneError, problems)

@@ -6,7 +6,6 @@ A photo alone in the network gives the same bits whatever the batch, its neighbo
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,9 +58,7 @@ def convert_to_openvino(graph: FrozenGraph) -> Any:
 
         module = tf.Module()
         module.serve = graph.function
-        with (
-            tempfile.TemporaryDirectory() as scratch
-        ):  # a pruned function converts only by way of a SavedModel
+        with tempfile.TemporaryDirectory() as scratch:  # a pruned function converts only by way of a SavedModel
             tf.saved_model.save(module, scratch, signatures={"serving_default": graph.function})
             model = openvino.convert_model(scratch)
     except Exception as error:  # the converter raises many kinds
@@ -85,9 +82,7 @@ def open_openvino(model: Any, threads: int) -> Run:
 
     def queue_for(maps: bool) -> Any:
         if maps not in compiled:  # maps as outputs cost time, so the vector has a model of its own
-            chosen = (
-                model if maps else openvino.Model([model.output("vector")], model.get_parameters(), "vector")
-            )
+            chosen = model if maps else openvino.Model([model.output("vector")], model.get_parameters(), "vector")
             program = core.compile_model(chosen, "CPU", settings)
             compiled[maps] = (
                 openvino.AsyncInferQueue(program, threads),

@@ -57,8 +57,8 @@ def check_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if num_bytes and free < num_bytes + _SPARE_BYTES:
         raise RunDirError(
-            f"{folder}: the features need {num_bytes / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free. Free some space, "
-            "lower image_size, or move the results to another disk."
+            f"{folder}: the features need {num_bytes / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free. "
+            "Free some space, lower image_size, or move the results to another disk."
         )
 
 
@@ -121,14 +121,12 @@ class MapFile:
         first = self._end
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
-            with os.fdopen(
-                descriptor, "wb"
-            ) as file:  # not through a memmap: a full disk would kill the process
+            with os.fdopen(descriptor, "wb") as file:  # not through a memmap: a full disk would kill the process
                 file.seek(first * self.row_bytes)
-                file.write(memoryview(np.ascontiguousarray(maps)).cast("B"))
+                file.write(np.ascontiguousarray(maps).data)
         except OSError as error:
             raise _cannot_write(self._path, error) from error
-        sums = [zlib.crc32(np.ascontiguousarray(row)) for row in maps]
+        sums = [zlib.crc32(np.ascontiguousarray(row).data) for row in maps]
         data = json.dumps({"first": first, "keys": list(keys), "sums": sums}).encode()
         _write_whole(self._folder / f"{self._level}-rows-{_sum(data)}.json", data)
         self.rows.update((key, first + i) for i, key in enumerate(keys))
@@ -155,10 +153,8 @@ class MapFile:
             return
         maps, damaged = self.open(), 0
         for index in indexes:
-            for row, (key, expected) in enumerate(
-                zip(index["keys"], index["sums"], strict=True), index["first"]
-            ):
-                if row < len(maps) and zlib.crc32(maps[row]) == expected:
+            for row, (key, expected) in enumerate(zip(index["keys"], index["sums"], strict=True), index["first"]):
+                if row < len(maps) and zlib.crc32(maps[row].data) == expected:
                     self.rows[key] = row
                 else:
                     damaged += 1

@@ -29,7 +29,7 @@ PIXELS_VERSION = 1
 """Raised whenever a photo's pixels come out otherwise than before: old caches must not be used then."""
 _BATCH = 32  # photos handed to the network at once; never changes a result
 _AHEAD = 64  # photos decoded ahead of the network: 39 MB at 224 px
-_SHARD = 128  # photos in a shard: what a killed run loses at most
+_SHARD = 256  # vectors in a shard: what a killed run loses at most
 
 
 class PhotoFile(Protocol):
@@ -64,10 +64,11 @@ class Features:
     """What the backbone sees.
 
     Attributes:
-        vectors: float32 (views, num_photos, D); view 0 is the photo, view 1 its mirror image. NaN for a bad photo.
+        vectors: float32 (views, num_photos, D); view 0 is the photo, view 1 its mirror image. NaN for a bad
+            photo.
         maps: level -> float16 memmap (rows, h, w, c), read only; empty without a MapRequest.
-        map_rows: int64 (map views, len(request.photos)): the row of each photo's map in `maps`, the same for no two
-            levels by rule, hence level -> rows; -1 for a bad photo.
+        map_rows: level -> int64 (map views, len(request.photos)): which row of `maps` is whose; -1 for a bad
+            photo.
         bad: (position, reason) of the photos that could not be read.
     """
 
@@ -101,7 +102,7 @@ def extract_features(
     """
     wanted = map_request or MapRequest(())
     _check_levels(backbone, wanted)
-    folder = cache_dir / f"features-{_key(backbone)}"
+    folder = cache_dir / f"features-{features_key(backbone)}"
     with locked(folder):
         store = _Store(folder, backbone, wanted.levels if wanted.photos else ())
         missing = _missing(store, photos, views, wanted)
@@ -137,12 +138,10 @@ class _Store:
 
     def bytes_needed(self, missing: Sequence[_Missing]) -> int:
         map_bytes = sum(file.row_bytes for file in self.maps.values())
-        return sum(
-            4 * self.num_features * len(m.vector_views) + map_bytes * len(m.map_views) for m in missing
-        )
+        return sum(4 * self.num_features * len(m.vector_views) + map_bytes * len(m.map_views) for m in missing)
 
 
-def _key(backbone: Backbone) -> str:
+def features_key(backbone: Backbone) -> str:
     """Names the way features are computed; together with a photo's bytes and view it decides every bit of them."""
     facts = {
         "pixels": PIXELS_VERSION,
@@ -201,7 +200,7 @@ def _compute(store: _Store, backbone: Backbone, missing: Sequence[_Missing], wor
             if len(batch) == _BATCH:
                 vectors |= _run_batch(store, backbone, batch)
                 batch = []
-            if len(vectors) >= _SHARD * 2:
+            if len(vectors) >= _SHARD:
                 _keep(store, vectors)
                 vectors = {}
     if batch:
@@ -222,8 +221,7 @@ def _decoded(
                 if len(waiting) >= _AHEAD:
                     first, image = waiting.popleft()
                     yield first, image.result()
-            while waiting:
-                first, image = waiting.popleft()
+            for first, image in waiting:
                 yield first, image.result()
         finally:
             for _, image in waiting:
@@ -249,33 +247,35 @@ def _run_batch(
         chosen = [(entry, image) for entry, image in batch if view in entry.views]
         if not chosen:
             continue
+        entries = [entry for entry, _ in chosen]
         images = np.stack([image for _, image in chosen])
-        with_maps = any(view in entry.map_views for entry, _ in chosen)
+        with_maps = any(view in entry.map_views for entry in entries)
         batch_vectors, maps = backbone.extract(mirror(images) if view else images, maps=with_maps)
-        for (entry, _), vector in zip(chosen, batch_vectors, strict=True):
+        for entry, vector in zip(entries, batch_vectors, strict=True):
             _check_finite(vector, entry.photo, "vector")
             if view in entry.vector_views:
                 vectors[_record(entry.photo, view)] = vector
-        entries = [entry for entry, _ in chosen]
-        for level, file in store.maps.items():
-            rows = [
-                i
-                for i, entry in enumerate(entries)
-                if view in entry.map_views and _record(entry.photo, view) not in file.rows
-            ]
-            if rows:
-                halves = maps[level][rows].astype(np.float16)
-                for row, half in zip(rows, halves, strict=True):
-                    _check_finite(half, entries[row].photo, f"map {level} in float16")
-                file.append([_record(entries[row].photo, view) for row in rows], halves)
+        _keep_maps(store, entries, view, maps)
     return vectors
+
+
+def _keep_maps(store: _Store, entries: Sequence[_Missing], view: int, maps: dict[str, NDArray[np.float32]]) -> None:
+    for level, file in store.maps.items():
+        rows = [
+            row
+            for row, entry in enumerate(entries)
+            if view in entry.map_views and _record(entry.photo, view) not in file.rows
+        ]
+        if rows:
+            halves = maps[level][rows].astype(np.float16)
+            for row, half in zip(rows, halves, strict=True):
+                _check_finite(half, entries[row].photo, f"map {level} in float16")
+            file.append([_record(entries[row].photo, view) for row in rows], halves)
 
 
 def _check_finite(values: NDArray[np.float32] | NDArray[np.float16], photo: PhotoFile, what: str) -> None:
     if not np.isfinite(values).all():
-        raise BackboneError(
-            f"{photo.path}: the backbone's {what} is not finite. Check the model and its input_range."
-        )
+        raise BackboneError(f"{photo.path}: the backbone's {what} is not finite. Check the model and its input_range.")
 
 
 def _keep(store: _Store, vectors: dict[str, NDArray[np.float32]]) -> None:
@@ -294,15 +294,10 @@ def _collect(
             vectors[view, position] = store.vectors.get(_record(photo, view), unread)
     map_rows = {
         level: np.array(
-            [
-                [file.rows.get(_record(photos[p], view), -1) for p in wanted.photos]
-                for view in range(wanted.views)
-            ],
+            [[file.rows.get(_record(photos[p], view), -1) for p in wanted.photos] for view in range(wanted.views)],
             dtype=np.int64,
         )
         for level, file in store.maps.items()
     }
-    bad = [
-        (position, reasons[photo.sha256]) for position, photo in enumerate(photos) if photo.sha256 in reasons
-    ]
+    bad = [(position, reasons[photo.sha256]) for position, photo in enumerate(photos) if photo.sha256 in reasons]
     return Features(vectors, {level: file.open() for level, file in store.maps.items()}, map_rows, bad)

@@ -1,7 +1,7 @@
 """Turns any image-feature SavedModel into one frozen graph: photo -> vector and feature maps P2 … P5.
 
-Nothing is known about the model but its graph: no names of layers, no endpoints. Pn is the last activation whose sides
-are about 2^n times smaller than the photo's, on the way to the vector.
+Nothing is known about the model but its graph: no names of layers, no endpoints. Pn is the last activation
+whose sides are about 2^n times smaller than the photo's, on the way to the vector.
 """
 
 import math
@@ -21,16 +21,18 @@ class FrozenGraph:
     """A backbone of one photo at a time: what comes out depends neither on its neighbours nor on the batch.
 
     Attributes:
-        function: TensorFlow function: float32 (1, S, S, 3) in the backbone's range -> {"vector": (1, D), "P2": …}.
+        function: TensorFlow function: float32 (1, S, S, 3) in the backbone's range -> {"vector": (1, D),
+            "P2": …}.
         num_features: D, pooled statistics included.
         map_shapes: level -> (height, width, channels).
-        normalised: the input of the first batch normalisation, with the mean and variance that it expects of each
-            channel; None where the graph has none.
+        first_normalisation: images -> (what the first batch normalisation gets (1, h, w, c), the mean (c,)
+            and the variance (c,) that it was trained to expect); None where the graph has none that says so.
     """
 
     function: Any
     num_features: int
     map_shapes: dict[str, tuple[int, int, int]]
+    first_normalisation: Any
 
 
 def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, ...] = ()) -> FrozenGraph:
@@ -59,7 +61,9 @@ def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, .
         raise BackboneError(f"{folder}: has no map {', '.join(missing)}; it has {', '.join(maps) or 'none'}.")
     pruned = frozen.prune(frozen.inputs, [vector, *maps.values()])
 
-    @tf.function(input_signature=[tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images")])  # type: ignore[untyped-decorator]
+    photo = tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images")
+
+    @tf.function(input_signature=[photo])  # type: ignore[untyped-decorator]
     def function(images: Any) -> dict[str, Any]:
         vector, *levels = pruned(images)
         named = dict(zip(maps, levels, strict=True))
@@ -70,11 +74,13 @@ def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, .
             parts += [tf.reduce_mean(named[level], axis=(1, 2)), tf.reduce_max(named[level], axis=(1, 2))]
         return {"vector": tf.concat(parts, axis=1), **named}
 
+    statistics = _first_normalisation(vector)
     shapes = function.get_concrete_function().structured_outputs
     return FrozenGraph(
         function=function,
         num_features=int(shapes["vector"].shape[1]),
-        map_shapes={level: tuple(int(side) for side in shapes[level].shape[1:]) for level in maps},
+        map_shapes={level: _sides(shapes[level]) for level in maps},
+        first_normalisation=None if statistics is None else frozen.prune(frozen.inputs, list(statistics)),
     )
 
 
@@ -92,14 +98,13 @@ def _concrete_function(loaded: Any, folder: Path, image_size: int) -> Any:
     expected = _expected_input(loaded)
     if expected is not None and not expected.shape.is_compatible_with(photo.shape):
         sides = expected.shape.as_list() if expected.shape.rank is not None else []
-        hint = (
-            f" Set image_size to {sides[1]}." if len(sides) == 4 and sides[1] and sides[1] == sides[2] else ""
-        )
+        hint = f" Set image_size to {sides[1]}." if len(sides) == 4 and sides[1] and sides[1] == sides[2] else ""
         raise BackboneError(
             f"{folder}: takes images of shape {expected.shape}, not {photo.shape} (image_size {image_size}).{hint}"
         )
     raise BackboneError(
-        f"{folder}: cannot be called on float32 photos of shape {photo.shape}. Tried: {'; '.join(failures) or 'nothing'}. "
+        f"{folder}: cannot be called on float32 photos of shape {photo.shape}. "
+        f"Tried: {'; '.join(failures) or 'nothing'}. "
         "An image-feature SavedModel with a callable or a signature of one input was expected."
     )
 
@@ -130,9 +135,7 @@ def _expected_input(loaded: Any) -> Any:
 
 def _vector_tensor(frozen: Any, folder: Path) -> Any:
     """Picks the vector among the outputs: of rank 2 the one computed first (features come before class scores)."""
-    outputs = [
-        tensor for tensor in frozen.outputs if tensor.dtype.is_floating and tensor.shape.rank in (2, 4)
-    ]
+    outputs = [tensor for tensor in frozen.outputs if tensor.dtype.is_floating and tensor.shape.rank in (2, 4)]
     for rank in (2, 4):
         ranked = [tensor for tensor in outputs if tensor.shape.rank == rank and tensor.shape[-1] is not None]
         if ranked:
@@ -164,6 +167,43 @@ def _level(tensor: Any, image_size: int) -> str:
     return f"P{strides.pop()}" if len(strides) == 1 else ""
 
 
+def _sides(tensor: Any) -> tuple[int, int, int]:
+    height, width, channels = tensor.shape[1:]
+    return int(height), int(width), int(channels)
+
+
+def _first_normalisation(vector: Any) -> tuple[Any, Any, Any] | None:
+    """Returns (input, mean, variance) of the first batch normalisation: a single operation, or spelled out."""
+    for operation in _ancestors(vector.op):
+        if operation.type.startswith("FusedBatchNorm"):
+            images, _, _, mean, variance = operation.inputs
+            return (images, mean, variance) if mean.shape.num_elements() else None
+        if operation.type == "Rsqrt" and operation.inputs[0].op.type in ("Add", "AddV2"):
+            return _spelled_out_normalisation(operation)
+    return None
+
+
+def _spelled_out_normalisation(rsqrt: Any) -> tuple[Any, Any, Any] | None:
+    """Reads x * inverse + (offset - mean * inverse), where inverse = rsqrt(variance + epsilon) * scale."""
+    variances = [tensor for tensor in rsqrt.inputs[0].op.inputs if tensor.shape.rank == 1]
+    inverse = rsqrt.outputs[0]
+    scaled = [operation.outputs[0] for operation in inverse.consumers() if operation.type == "Mul"]
+    if len(scaled) == 1 and scaled[0].shape.rank == 1:
+        inverse = scaled[0]
+    factors = [
+        tensor
+        for operation in inverse.consumers()
+        if operation.type == "Mul"
+        for tensor in operation.inputs
+        if tensor is not inverse
+    ]
+    images = [tensor for tensor in factors if tensor.shape.rank == 4]
+    means = [tensor for tensor in factors if tensor.shape.rank == 1]
+    if len(variances) == len(images) == len(means) == 1:
+        return images[0], means[0], variances[0]
+    return None
+
+
 def _is_activation(operation: Any) -> bool:
     if operation.type in _ACTIVATIONS:
         return True
@@ -174,7 +214,7 @@ def _is_activation(operation: Any) -> bool:
 
 
 def _is_sigmoid_of(operation: Any, source: Any) -> bool:
-    return operation.type == "Sigmoid" and operation.inputs[0].op == source
+    return bool(operation.type == "Sigmoid" and operation.inputs[0].op == source)
 
 
 def _ancestors(operation: Any) -> list[Any]:

@@ -37,6 +37,7 @@ class Source:
         folder: the SavedModel.
         sha256: of all its files, names included.
         seen_drawn_cars: whether it was trained on cars drawn by this project.
+        input_range: the range that it was built for, if its side file says so.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source:
     folder: Path
     sha256: str
     seen_drawn_cars: bool
+    input_range: tuple[float, float] | None = None
 
 
 def find_backbone(
@@ -77,7 +79,7 @@ def find_backbone(
         try:
             folder = fetch_handle(handle, models_dir)
             return _found(name, "hub", handle, folder, sha256)
-        except OffLineError as error:
+        except DownloadError as error:
             tried.append(str(error))
     if embedded_fallback:
         LOG.warning(
@@ -93,7 +95,11 @@ def find_backbone(
     )
 
 
-class OffLineError(BackboneError):
+class DownloadError(BackboneError):
+    """A handle that could not be downloaded."""
+
+
+class OffLineError(DownloadError):
     """No answer from the server within OFF_LINE_SECONDS."""
 
 
@@ -127,8 +133,8 @@ def fetch_handle(handle: str, models_dir: Path) -> Path:
     """Returns the folder of a TF-Hub handle, downloaded if it is not there whole already.
 
     Raises:
-        OffLineError: if it must be downloaded and there is no network.
-        BackboneError: if the download fails or is not what was downloaded the first time.
+        DownloadError: if it must be downloaded and cannot be.
+        BackboneError: if it is not what was downloaded the first time.
     """
     folder = models_dir / hashlib.sha1(handle.encode()).hexdigest()  # tensorflow-hub's own name for its cache
     side_file = models_dir / f"{folder.name}.sha256.json"
@@ -143,9 +149,7 @@ def fetch_handle(handle: str, models_dir: Path) -> Path:
     _remove_cached(folder)
     _download(handle, models_dir)
     if not is_savedmodel(folder):
-        raise BackboneError(
-            f"{handle}: what was downloaded is not a SavedModel (no saved_model.pb in {folder})."
-        )
+        raise BackboneError(f"{handle}: what was downloaded is not a SavedModel (no saved_model.pb in {folder}).")
     received = sha256_of_folder(folder)
     if known is not None and received != known:
         _remove_cached(folder)
@@ -197,7 +201,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _found(name: str, source: str, where: str, folder: Path, expected: str | None) -> Source:
     if not is_savedmodel(folder):
         raise BackboneError(
-            f"backbone {name}: {folder} is not a whole SavedModel folder (saved_model.pb and variables/ were expected). "
+            f"backbone {name}: {folder} is not a whole SavedModel folder "
+            "(saved_model.pb and variables/ were expected). "
             "Make one with python main.py backbone, or delete it to have the handle downloaded."
         )
     sha256 = sha256_of_folder(folder)
@@ -206,15 +211,34 @@ def _found(name: str, source: str, where: str, folder: Path, expected: str | Non
             f"backbone {name}: {where} has sha256 {sha256}, but the config expects {expected}. Restore the model, or "
             f"correct backbones.{name}.sha256."
         )
-    return Source(name, source, where, folder, sha256, bool(read_facts(folder).get("seen_drawn_cars", False)))
+    facts = read_facts(folder)
+    return Source(
+        name,
+        source,
+        where,
+        folder,
+        sha256,
+        seen_drawn_cars=bool(facts.get("seen_drawn_cars", False)),
+        input_range=_read_range(facts, folder),
+    )
+
+
+def _read_range(facts: dict[str, Any], folder: Path) -> tuple[float, float] | None:
+    if "input_range" not in facts:
+        return None
+    try:
+        low, high = (float(value) for value in facts["input_range"])
+    except (TypeError, ValueError) as error:
+        raise BackboneError(
+            f"{folder / FACTS_FILE}: input_range must be two numbers, not {facts['input_range']!r}."
+        ) from error
+    return low, high
 
 
 def _whole(variables: Path) -> bool:
     """Tells whether the index and as many data shards as their names promise are there."""
     shards = sorted(variables.glob("variables.data-*-of-*"))
-    return (
-        (variables / "variables.index").is_file() and bool(shards) and len(shards) == int(shards[0].name[-5:])
-    )
+    return (variables / "variables.index").is_file() and bool(shards) and len(shards) == int(shards[0].name[-5:])
 
 
 def _download(handle: str, models_dir: Path) -> None:
@@ -223,12 +247,10 @@ def _download(handle: str, models_dir: Path) -> None:
         models_dir.mkdir(parents=True, exist_ok=True)
         import tensorflow_hub
 
-        os.environ[_CACHE_VARIABLE] = str(
-            models_dir
-        )  # its default lies under /tmp, where parts get cleaned away
+        os.environ[_CACHE_VARIABLE] = str(models_dir)  # its default lies under /tmp, where parts get cleaned away
         tensorflow_hub.resolve(handle)
     except Exception as error:  # network, tar and file errors of many kinds
-        raise BackboneError(f"{handle}: the download to {models_dir} failed ({error}).") from error
+        raise DownloadError(f"{handle}: the download to {models_dir} failed ({error}).") from error
     finally:
         if previous is None:
             os.environ.pop(_CACHE_VARIABLE, None)

@@ -1,7 +1,8 @@
-"""Photos and masks: find, decode, orient, resize, write. The only reader of pixels, so that they mean the same everywhere.
+"""Photos and masks: find, decode, orient, resize, write. The only reader of pixels.
 
-Pixels are decided once: RGB after the EXIF orientation, transparency over white, decoded at the smallest JPEG scale
-that still covers the wanted size, resized in float32 with an antialiased triangle filter, in [0, 1].
+Pixels are decided once, the same everywhere: RGB after the EXIF orientation, transparency over white, decoded at the
+smallest JPEG scale that still covers the wanted size, resized in float32 with an antialiased triangle filter,
+values in [0, 1].
 """
 
 import hashlib
@@ -46,7 +47,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright a
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """Lists the photos in a folder and its subfolders, by suffix (any case), sorted by path; hidden ones are left out.
+    """Lists the photos in a folder and its subfolders, by suffix (any case), sorted by path; not hidden ones.
 
     Raises:
         PhotoError: if the folder is missing or holds no photo.
@@ -56,14 +57,10 @@ def find_photos(folder: Path) -> list[Path]:
     photos = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and path.is_file()
-        and not _is_hidden(path.relative_to(folder))
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(folder))
     )
     if not photos:
-        raise PhotoError(
-            f"{folder}: holds no photo. Files of these kinds are looked for: {', '.join(PHOTO_SUFFIXES)}."
-        )
+        raise PhotoError(f"{folder}: holds no photo. Files of these kinds are looked for: {', '.join(PHOTO_SUFFIXES)}.")
     return photos
 
 
@@ -92,11 +89,15 @@ def decode_photo(data: bytes, image_size: int, name: str = "photo") -> NDArray[n
     """
     image = _open(data, name, draft_size=image_size)
     if image.mode == "RGB":
-        pixels = [_resize(channel.convert("F"), (image_size, image_size)) for channel in image.split()]
-        return np.clip(np.stack(pixels, axis=-1) / np.float32(255.0), 0.0, 1.0)
-    full = _to_rgb(image, name)
-    pixels = [_resize(Image.fromarray(full[:, :, i]), (image_size, image_size)) for i in range(3)]
-    return np.clip(np.stack(pixels, axis=-1), 0.0, 1.0)
+        channels, white = [channel.convert("F") for channel in image.split()], 255.0
+    else:
+        rgb = _to_rgb(image, name)
+        channels, white = [Image.fromarray(rgb[:, :, i]) for i in range(3)], 1.0
+    pixels = np.empty((image_size, image_size, 3), np.float32)
+    for i, channel in enumerate(channels):
+        pixels[:, :, i] = _resize(channel, (image_size, image_size))
+    pixels /= np.float32(white)
+    return np.clip(pixels, 0.0, 1.0, out=pixels)  # sums of weights are 1 only to the last bit
 
 
 def read_full_photo(path: Path) -> NDArray[np.uint8]:
@@ -161,7 +162,8 @@ def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, i
         float32 (height, width), in [0, 1].
     """
     image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
-    return np.clip(_resize(image, size), 0.0, 1.0)
+    resized: NDArray[np.float32] = np.clip(_resize(image, size), 0.0, 1.0)
+    return resized
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -175,7 +177,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         return np.array(image).astype(np.uint8)
     if image.mode not in ("P", "L"):
         raise PhotoError(
-            f"{path}: a mask of class ids was expected (indexed or grey, 8 bits), but it has mode {image.mode}. "
+            f"{path}: a mask of class ids was expected (indexed or grey, 8 bits), but it has mode "
+            f"{image.mode}. "
             "Save it as an indexed PNG."
         )
     return np.array(image, dtype=np.uint8)
@@ -214,9 +217,7 @@ def _identify(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         hint = " Convert HEIC photos to JPEG." if data[4:8] == b"ftyp" else ""
-        raise PhotoError(
-            f"{name}: is not a photo that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF).{hint}"
-        ) from None
+        raise PhotoError(f"{name}: is not a photo that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF).{hint}") from None
     except Exception as error:  # decoders raise whatever they like on broken bytes
         raise PhotoError(f"{name}: cannot be decoded ({error}).") from error
 
@@ -252,19 +253,16 @@ def _to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
             raise PhotoError(f"{name}: has more than 16 bits a channel. Save it with 8 or 16 bits.")
         return np.repeat(grey[:, :, None], 3, axis=-1)
     if image.mode == "F":
-        raise PhotoError(
-            f"{name}: holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits."
-        )
+        raise PhotoError(f"{name}: holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits.")
     try:
         if not (image.has_transparency_data or image.mode in ("RGBa", "La")):
             return np.asarray(image.convert("RGB")).astype(np.float32) / np.float32(255.0)
         pixels = np.asarray(image.convert("RGBA")).astype(np.float32) / np.float32(255.0)
     except ValueError as error:
-        raise PhotoError(
-            f"{name}: colours of mode {image.mode} cannot be read ({error}). Save it as RGB."
-        ) from error
+        raise PhotoError(f"{name}: colours of mode {image.mode} cannot be read ({error}). Save it as RGB.") from error
     alpha = pixels[:, :, 3:]
-    return pixels[:, :, :3] * alpha + (np.float32(1.0) - alpha)  # over white
+    over_white: NDArray[np.float32] = pixels[:, :, :3] * alpha + (np.float32(1.0) - alpha)
+    return over_white
 
 
 def _resize(image: Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -11,25 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from carclf.engines import Run, EngineError, convert_to_openvino, open_openvino, open_tensorflow
+from carclf.engines import EngineError, Run, convert_to_openvino, open_openvino, open_tensorflow
 from carclf.graphs import FrozenGraph, freeze_savedmodel
 from carclf.probes import disagreement, probe_images, wrong_range
 
 LOG = logging.getLogger(__name__)
 AGREEMENT = 1e-4
-"""Largest difference between the engines, relative to the largest value; float32 sums in another order stay below 2e-5."""
+"""Largest difference between the engines, relative to the largest value; another order of sums stays below 2e-5."""
 _FORMAT = 1  # of the converted networks kept on disk
 
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """Everything that decides what a network computes, but the engine."""
+    """Everything that decides what a network computes, but the engine; trusted_range: the range needs no check."""
 
     folder: Path
     sha256: str
     image_size: int
     input_range: tuple[float, float]
     pooled_levels: tuple[str, ...]
+    trusted_range: bool
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def load_tensorflow_network(request: NetworkRequest, threads: int) -> tuple[Netw
     return _describe(graph, request, tf.__version__), open_tensorflow(graph, threads)
 
 
-def load_openvino_network(
-    request: NetworkRequest, cache_dir: Path | None, threads: int
-) -> tuple[Network, Run]:
+def load_openvino_network(request: NetworkRequest, cache_dir: Path | None, threads: int) -> tuple[Network, Run]:
     """Runs the SavedModel in OpenVINO; converted, checked and kept in cache_dir, or taken from there.
 
     Raises:
@@ -87,7 +86,7 @@ def load_openvino_network(
 
 
 def _describe(graph: FrozenGraph, request: NetworkRequest, version: str) -> Network:
-    warning = wrong_range(graph, request.image_size, request.input_range)
+    warning = "" if request.trusted_range else wrong_range(graph, request.image_size, request.input_range)
     return Network(graph.num_features, graph.map_shapes, version, warning)
 
 
@@ -97,7 +96,8 @@ def _check_agreement(graph: FrozenGraph, run: Run, request: NetworkRequest) -> N
     difference = disagreement(run(images, True), open_tensorflow(graph, 1)(images, True))
     if not difference <= AGREEMENT:  # NaN disagrees, too
         raise EngineError(
-            f"OpenVINO and TensorFlow differ by {difference:.1e} of the largest value (at most {AGREEMENT:g} is expected). "
+            f"OpenVINO and TensorFlow differ by {difference:.1e} of the largest value "
+            f"(at most {AGREEMENT:g} is expected). "
             "Set engine to tensorflow."
         )
 
