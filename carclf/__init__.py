@@ -14,7 +14,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     scores         scores of plain arrays under many sets of row weights at once
     metrics        out-of-fold predictions -> accuracy, F1, AP, AUC, Dice, IoU, calibration error
     intervals      bootstrap over groups; trivial baselines
-    rundir         the run directory: the only module that knows file names; atomic writes; resume
+    files          files that are either whole or not there
+    rundir         the run directory: the only module that knows its file names; resume
     groups         photos of one thing: same bytes, near-duplicates, the `group` column
     folds          grouped k folds that spread every label of every head evenly
     images         photos and masks: find, decode, orient, resize, scale: the only reader of pixels
@@ -38,12 +39,17 @@ The modules, in dependency order: each imports only from those above it. A test 
     heads          classification heads; logits out
     masks/         mask decoders
     crossval       folds × head -> out-of-fold predictions, histories, k heads
+    records        predictions, curves and heads <-> files of the run directory
     report         records of out-of-fold predictions -> the tree of results.json
     report_text    the tree of results.json -> results.txt
     compare        several models on the same photos and folds: paired differences
     plots          curves, confusion matrices, overlays
     predict        photos -> answers, through exactly the pixels and features of training
     evaluate       a trained run on a separate labelled set
+    results        results.txt, results.json and pictures from the files of run directories
+    sight          a model as it is used: its backbone, loaded once, and what it sees in the photos
+    splits         dataset and vectors -> groups.csv and folds.csv of a run
+    judging        the classification heads of a run, cross-validated or read
     app            the main job on one screen
     cli            the command line: arguments, errors, exit codes
 """

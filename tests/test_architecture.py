@@ -18,7 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__
 ROOMS = re.findall(r"^    ([a-z_]+)/? {2,}\S", carclf.__doc__ or "", flags=re.MULTILINE)
 MOST_LINES, MOST_FUNCTION_LINES, MOST_ARGUMENTS = 320, 50, 6  # style: about 300, 40 and 6
 LIGHT = ("config", "labels", "metrics", "intervals", "rundir", "groups", "folds")
-HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_hub", "openvino", "matplotlib", "pandas", "sklearn")
+HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_hub", "openvino", "matplotlib")
 
 
 def room_of(path: Path) -> str:
