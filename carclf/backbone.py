@@ -37,7 +37,7 @@ class Backbone:
         engine: "openvino" or "tensorflow".
         engine_version: the version of that engine.
         precision: "f32".
-        pooled_levels: the maps whose mean and maximum are appended to the vector.
+        grid: (rows, columns) of the cells whose means are appended to the vector, or None.
         num_features: D, the length of the vector.
         map_shapes: level -> (height, width, channels).
         range_warning: why input_range looks wrong and which range fits, or "".
@@ -49,11 +49,19 @@ class Backbone:
     engine: str
     engine_version: str
     precision: str
-    pooled_levels: tuple[str, ...]
+    grid: tuple[int, int] | None
     num_features: int
     map_shapes: dict[str, tuple[int, int, int]]
     range_warning: str
     run: Run = field(repr=False)
+
+    @property
+    def num_plain(self) -> int:
+        """Length of the vector's part before the cells of the grid: what the SavedModel itself gives."""
+        if self.grid is None:
+            return self.num_features
+        channels = self.map_shapes[max(self.map_shapes)][2]
+        return self.num_features - self.grid[0] * self.grid[1] * channels
 
     def extract(
         self, images: NDArray[np.float32], maps: bool
@@ -92,14 +100,13 @@ class LoadOptions:
     """What seldom differs between loads.
 
     Attributes:
-        pooled_levels: maps whose mean and maximum over the pixels are appended to the vector, such as
-            ("P4", "P5").
+        grid: (rows, columns) of the cells of the deepest map whose means are appended to the vector; None = none.
         threads: photos in the network at once; None = one for each core. Never changes a result.
         cache_dir: where the converted network is kept, so that the next load takes no TensorFlow; None =
             nowhere.
     """
 
-    pooled_levels: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
     threads: int | None = None
     cache_dir: Path | None = None
 
@@ -120,7 +127,7 @@ def load_backbone(
         engine: "openvino", "tensorflow", or "auto": OpenVINO if it converts the network and agrees with
             TensorFlow to 1e-4 on a first batch of drawn pictures, else TensorFlow, with one line that says
             why.
-        options: pooled maps, threads, and where the converted network is kept.
+        options: grid, threads, and where the converted network is kept.
 
     Raises:
         BackboneError: for a wrong range or engine, or a network that cannot be used.
@@ -135,7 +142,7 @@ def load_backbone(
         sha256=source.sha256,
         image_size=image_size,
         input_range=(float(input_range[0]), float(input_range[1])),
-        pooled_levels=tuple(options.pooled_levels),
+        grid=options.grid,
         trusted_range=source.input_range is not None,
     )
     if engine != "tensorflow":
@@ -160,7 +167,7 @@ def _make_backbone(source: Source, request: NetworkRequest, engine: str, network
         engine=engine,
         engine_version=network.engine_version,
         precision=PRECISION,
-        pooled_levels=request.pooled_levels,
+        grid=request.grid,
         num_features=network.num_features,
         map_shapes=network.map_shapes,
         range_warning=network.range_warning,

@@ -40,9 +40,7 @@ def _dataset_tag(value: Any) -> str:
 class AnnotationConfig(Section):
     """One file or folder of masks for one segmentation head."""
 
-    format: AnnotationFormat = Field(
-        description='"via" (VIA 1 and 2 json) or "masks" (folder of indexed PNGs)'
-    )
+    format: AnnotationFormat = Field(description='"via" (VIA 1 and 2 json) or "masks" (folder of indexed PNGs)')
     path: ConfigPath = Field(description="the annotation file, or the folder of mask files")
     head: Name = Field(default="", description="the head it is for; default: the only segmentation head")
 
@@ -65,12 +63,8 @@ class DatasetConfig(Section):
 class DemoConfig(Section):
     """The drawn cars: photos, labels and masks without any data of one's own."""
 
-    count: Whole = Field(
-        default=240, ge=20, description="photos to draw; enough for 5 folds, drawn in seconds"
-    )
-    seed: Whole = Field(
-        default=2026, ge=0, description="seed of the drawings: the same seed, the same photos"
-    )
+    count: Whole = Field(default=240, ge=20, description="photos to draw; enough for 5 folds, drawn in seconds")
+    seed: Whole = Field(default=2026, ge=0, description="seed of the drawings: the same seed, the same photos")
     image_size: Whole = Field(
         default=256, ge=32, le=4096, description="height in pixels of a drawn photo; above any backbone's 224"
     )
@@ -91,9 +85,7 @@ class BackboneConfig(Section):
     """A SavedModel that turns photos into feature vectors and maps."""
 
     local: ConfigPath | None = Field(default=None, description="folder of a SavedModel; looked at first")
-    handle: Text | None = Field(
-        default=None, description="TF-Hub address, downloaded once if local is not there"
-    )
+    handle: Text | None = Field(default=None, description="TF-Hub address, downloaded once if local is not there")
     image_size: Whole = Field(
         default=224,
         ge=32,
@@ -102,6 +94,11 @@ class BackboneConfig(Section):
     )
     input_range: Range = Field(
         default=(0.0, 1.0), description="values of black and white that the model wants; [0, 1] is TF-Hub's"
+    )
+    grid: tuple[Annotated[Whole, Field(ge=1, le=16)], Annotated[Whole, Field(ge=1, le=16)]] | None = Field(
+        default=(2, 3),
+        description="rows and columns of cells over the deepest map whose means join the vector: where in the photo "
+        "something is; null = the vector alone",
     )
     engine: Engine = Field(
         default="auto",
@@ -123,9 +120,7 @@ class EmptyWhere(Section):
 class HeadConfig(Section):
     """One question asked of every photo."""
 
-    kind: HeadKind = Field(
-        description="categorical (one label), multi_label (any number) or segmentation (masks)"
-    )
+    kind: HeadKind = Field(description="categorical (one label), multi_label (any number) or segmentation (masks)")
     labels: ConfigPath = Field(description="label file: one class per line")
     column: Text = Field(default="", description="column of the label table; default: the head's name")
     none_label: Text | None = Field(
@@ -139,9 +134,7 @@ class HeadConfig(Section):
 class CrossValidationConfig(Section):
     """How photos are split for judging."""
 
-    folds: Whole = Field(
-        default=5, ge=2, le=50, description="parts; 5 keeps 80 % for training and is the custom"
-    )
+    folds: Whole = Field(default=5, ge=2, le=50, description="parts; 5 keeps 80 % for training and is the custom")
     seed: Whole = Field(
         default=42, ge=0, le=LARGEST_SEED, description="seed of the split and of every fit; the predecessor's"
     )
@@ -152,9 +145,7 @@ class CrossValidationConfig(Section):
         description="centred cosine of two photos' vectors from which they count as one scene; "
         "on real photos all pairs above 0.84 were true, below mixed",
     )
-    folds_file: ConfigPath | None = Field(
-        default=None, description="csv photo,fold to use instead of making folds"
-    )
+    folds_file: ConfigPath | None = Field(default=None, description="csv photo,fold to use instead of making folds")
 
 
 class TrainingConfig(Section):
@@ -163,22 +154,17 @@ class TrainingConfig(Section):
     views: Literal[1, 2] = Field(
         default=2, description="1 = the photo; 2 = and its mirror image, as cars have two sides"
     )
-    batch_size: Whole = Field(
-        default=256, ge=1, description="photos per step; 256 fills the cores and fits in memory"
-    )
+    batch_size: Whole = Field(default=256, ge=1, description="photos per step; 256 fills the cores and fits in memory")
     learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size of the optimiser")
     l2: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], OneOrMore] = Field(
         min_length=1,
-        default=(1e-4,),
-        description="weight of the squared weights in the loss; several: chosen inside each training part",
+        default=(5e-5, 1.5e-4, 5e-4, 1.5e-3, 5e-3),
+        description="weight of the squared weights in the loss, in units of the features' total variance; several: "
+        "each fold chooses inside its training part",
     )
     max_steps: Whole = Field(default=2000, ge=1, description="steps at most; the inner folds choose how many")
-    patience: Whole = Field(
-        default=10, ge=1, description="checks without a better inner score before a fit ends"
-    )
-    hidden_units: Whole = Field(
-        default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head"
-    )
+    patience: Whole = Field(default=10, ge=1, description="checks without a better inner score before a fit ends")
+    hidden_units: Whole = Field(default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head")
     inner_folds: Whole = Field(
         default=4, ge=2, le=20, description="grouped parts of a training part in which everything is chosen"
     )
@@ -189,11 +175,27 @@ class MaskTrainingConfig(Section):
 
     epochs: Whole = Field(default=12, ge=1, description="passes over the training part; many more overfit")
     batch_size: Whole = Field(default=16, ge=1, description="photos per step")
-    learning_rate: Number = Field(
-        default=0.002, gt=0, le=10, description="step size at the start; decays to 0"
-    )
+    learning_rate: Number = Field(default=0.002, gt=0, le=10, description="step size at the start; decays to 0")
     weight_decay: Number = Field(default=1e-4, ge=0, description="AdamW's decay of the weights per step")
     channels: Whole = Field(default=64, ge=4, le=1024, description="channels of the decoder's maps")
+    dropout: Number = Field(default=0.2, ge=0, lt=1, description="share of channels left out in training")
+    empty_share: Number = Field(
+        default=0.25,
+        ge=0,
+        description="photos without a region per epoch, as a share of those with one; each epoch takes other ones",
+    )
+    average_decay: Number = Field(
+        default=0.98, ge=0, lt=1, description="how much of the averaged weights stays in each step"
+    )
+    validation_share: Number = Field(
+        default=0.2, gt=0, lt=1, description="grouped share of a training part on which thresholds are chosen"
+    )
+    levels: tuple[Literal["P2", "P3", "P4", "P5"], ...] = Field(
+        default=("P3", "P4", "P5"), min_length=1, description="feature maps the decoder reads; P2 brought nothing"
+    )
+    views: Literal[1, 2] = Field(
+        default=2, description="1 = the photo; 2 = and its mirror image, which doubles the maps on the disk"
+    )
 
 
 class Config(Section):
@@ -210,19 +212,13 @@ class Config(Section):
         description="use the small shipped backbone where none is found; off, as it knows drawn cars only",
     )
     heads: dict[Name, HeadConfig] = Field(description="name -> question", min_length=1)
-    cross_validation: CrossValidationConfig = Field(
-        default=CrossValidationConfig(), description="how to judge"
-    )
+    cross_validation: CrossValidationConfig = Field(default=CrossValidationConfig(), description="how to judge")
     training: TrainingConfig = Field(default=TrainingConfig(), description="how to fit classification heads")
-    mask_training: MaskTrainingConfig = Field(
-        default=MaskTrainingConfig(), description="how to fit mask decoders"
-    )
+    mask_training: MaskTrainingConfig = Field(default=MaskTrainingConfig(), description="how to fit mask decoders")
     results: ConfigPath = Field(
         default=Path("results"), validate_default=True, description="folder of the run directories"
     )
-    images: ConfigPath = Field(
-        default=Path("images"), validate_default=True, description="folder of the pictures"
-    )
+    images: ConfigPath = Field(default=Path("images"), validate_default=True, description="folder of the pictures")
     workers: Annotated[Whole, Field(ge=1)] | None = Field(
         default=None, description="threads; default: every core. Never changes a result"
     )
@@ -285,9 +281,7 @@ def list_keys() -> Iterator[tuple[str, str, str]]:
     """Yields (dotted key, default or "", description) of every key, for the README."""
     for place, model in SECTIONS.items():
         for name, field in model.model_fields.items():
-            default = (
-                "" if field.is_required() else _shown_default(field.get_default(call_default_factory=True))
-            )
+            default = "" if field.is_required() else _shown_default(field.get_default(call_default_factory=True))
             yield ".".join([*place, name]), default, field.description or ""
 
 

@@ -149,7 +149,7 @@ def features_key(backbone: Backbone) -> str:
         "input_range": backbone.input_range,
         "backbone": backbone.source.sha256,
         "engine": [backbone.engine, backbone.engine_version, backbone.precision],
-        "pooled_levels": backbone.pooled_levels,
+        "grid": backbone.grid,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -23,7 +23,7 @@ class FrozenGraph:
     Attributes:
         function: TensorFlow function: float32 (1, S, S, 3) in the backbone's range -> {"vector": (1, D),
             "P2": …}.
-        num_features: D, pooled statistics included.
+        num_features: D, the cells of the grid included.
         map_shapes: level -> (height, width, channels).
         first_normalisation: images -> (what the first batch normalisation gets (1, h, w, c), the mean (c,)
             and the variance (c,) that it was trained to expect); None where the graph has none that says so.
@@ -35,13 +35,14 @@ class FrozenGraph:
     first_normalisation: Any
 
 
-def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, ...] = ()) -> FrozenGraph:
+def freeze_savedmodel(folder: Path, image_size: int, grid: tuple[int, int] | None = None) -> FrozenGraph:
     """Freezes a SavedModel at one image size and prunes it to the vector and the maps.
 
     Args:
         folder: the SavedModel; loading one runs its code, so it must be trusted.
         image_size: pixels on each side.
-        pooled_levels: maps whose mean and maximum over the pixels are appended to the vector.
+        grid: (rows, columns) of the cells of the deepest map whose means are appended to the vector, divided by
+            the root of their number so that all cells together weigh as much as the vector; None = the vector alone.
 
     Raises:
         BackboneError: if it cannot be loaded, is no image-feature model, or lacks a level that is asked for.
@@ -56,9 +57,8 @@ def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, .
     frozen = convert_variables_to_constants_v2(_concrete_function(loaded, folder, image_size))
     vector = _vector_tensor(frozen, folder)
     maps = _map_tensors(vector, image_size)
-    missing = [level for level in pooled_levels if level not in maps]
-    if missing:
-        raise BackboneError(f"{folder}: has no map {', '.join(missing)}; it has {', '.join(maps) or 'none'}.")
+    if grid and not maps:
+        raise BackboneError(f'{folder}: has no feature map to lay a grid over. Set "grid" to null.')
     pruned = frozen.prune(frozen.inputs, [vector, *maps.values()])
 
     photo = tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images")
@@ -69,10 +69,8 @@ def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, .
         named = dict(zip(maps, levels, strict=True))
         if vector.shape.rank == 4:  # (1, h, w, D): no vector of its own
             vector = tf.reduce_mean(vector, axis=(1, 2))
-        parts = [vector]
-        for level in pooled_levels:
-            parts += [tf.reduce_mean(named[level], axis=(1, 2)), tf.reduce_max(named[level], axis=(1, 2))]
-        return {"vector": tf.concat(parts, axis=1), **named}
+        cells = _cells(levels[-1], grid) if grid else []
+        return {"vector": tf.concat([vector, *cells], axis=1), **named}
 
     statistics = _first_normalisation(vector)
     shapes = function.get_concrete_function().structured_outputs
@@ -82,6 +80,22 @@ def freeze_savedmodel(folder: Path, image_size: int, pooled_levels: tuple[str, .
         map_shapes={level: _sides(shapes[level]) for level in maps},
         first_normalisation=None if statistics is None else frozen.prune(frozen.inputs, list(statistics)),
     )
+
+
+def _cells(feature_map: Any, grid: tuple[int, int]) -> list[Any]:
+    """Means of a map's cells, row by row, each (1, c); a map smaller than the grid lends pixels to several cells."""
+    import tensorflow as tf
+
+    weight = 1 / (grid[0] * grid[1]) ** 0.5
+    rows, columns = (
+        [(size * cell // cells, max(-(-size * (cell + 1) // cells), 1)) for cell in range(cells)]
+        for size, cells in zip(feature_map.shape[1:3], grid, strict=True)
+    )
+    return [
+        tf.reduce_mean(feature_map[:, top:bottom, left:right], axis=(1, 2)) * weight
+        for top, bottom in rows
+        for left, right in columns
+    ]
 
 
 def _concrete_function(loaded: Any, folder: Path, image_size: int) -> Any:

@@ -29,7 +29,7 @@ class NetworkRequest:
     sha256: str
     image_size: int
     input_range: tuple[float, float]
-    pooled_levels: tuple[str, ...]
+    grid: tuple[int, int] | None
     trusted_range: bool
 
 
@@ -38,7 +38,7 @@ class Network:
     """What is known about a network that runs.
 
     Attributes:
-        num_features: D, pooled statistics included.
+        num_features: D, the cells of the grid included.
         map_shapes: level -> (height, width, channels).
         engine_version: the version of the engine that runs it.
         range_warning: why the input range looks wrong, or "".
@@ -58,7 +58,7 @@ def load_tensorflow_network(request: NetworkRequest, threads: int) -> tuple[Netw
     """
     import tensorflow as tf
 
-    graph = freeze_savedmodel(request.folder, request.image_size, request.pooled_levels)
+    graph = freeze_savedmodel(request.folder, request.image_size, request.grid)
     return _describe(graph, request, tf.__version__), open_tensorflow(graph, threads)
 
 
@@ -75,7 +75,7 @@ def load_openvino_network(request: NetworkRequest, cache_dir: Path | None, threa
         network = _read_kept(kept)
         if network is not None:
             return network, open_openvino(_read_model(kept), threads)
-    graph = freeze_savedmodel(request.folder, request.image_size, request.pooled_levels)
+    graph = freeze_savedmodel(request.folder, request.image_size, request.grid)
     network = _describe(graph, request, version)
     model = convert_to_openvino(graph)
     run = open_openvino(model, threads)
@@ -111,7 +111,7 @@ def _openvino_version() -> str:
 
 
 def _key(request: NetworkRequest, version: str) -> str:
-    facts = [_FORMAT, request.sha256, request.image_size, request.input_range, request.pooled_levels, version]
+    facts = [_FORMAT, request.sha256, request.image_size, request.input_range, request.grid, version]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

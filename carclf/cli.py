@@ -1,0 +1,198 @@
+"""The command line: arguments, logging, errors in one line, exit codes. The config is read before anything heavy."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from carclf import __version__
+from carclf.config import Config, read_config
+from carclf.errors import CarclfError
+
+DONE, BUG, WRONG_INPUT = 0, 1, 2
+DEFAULT_CONFIG = "application_config.json"
+LOG = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0 (done), 2 (the input is wrong) or 1 (a bug)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parse(given)
+    _set_up_logging(options.quiet, options.debug)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.command
+        return run(options)
+    except CarclfError as error:
+        if options.debug:
+            raise
+        print(error, file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on where it was.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # whoever read our answers has enough of them
+        return DONE
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    """Reads the arguments; without a command, photos mean predict and none means the main job."""
+    common = _common_options()
+    parser = argparse.ArgumentParser(
+        prog="python main.py",
+        description="Severity, location, damage type and masks of car damage. Without a command: trains and judges "
+        "the models of the config; with photos or folders: classifies them.",
+    )
+    parser.add_argument("--version", action="version", version=f"carclf {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, (help_text, add) in COMMANDS.items():
+        sub = commands.add_parser(name, help=help_text, description=help_text, parents=[common])
+        add(sub)
+    words = [word for word in given if not word.startswith("-")]
+    if any(word in ("--help", "-h", "--version") for word in given) and not set(words) & set(COMMANDS):
+        return parser.parse_args(given)
+    if not given or given[0] not in COMMANDS:
+        bare, rest = common.parse_known_args(given)
+        given = ["predict" if rest else "run", *given]
+        del bare
+    return parser.parse_args(given)
+
+
+def _common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help=f"default: {DEFAULT_CONFIG}")
+    common.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    common.add_argument(
+        "--debug", type=_true_or_false, nargs="?", const=True, default=False, help="show tracebacks and all messages"
+    )
+    return common
+
+
+def _true_or_false(word: str) -> bool:
+    if word.lower() in ("true", "1", "yes"):
+        return True
+    if word.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f'"{word}" is neither True nor False')
+
+
+def _set_up_logging(quiet: bool, debug: bool) -> None:
+    """Messages go to stderr; TensorFlow's own noise is switched off before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    root = logging.getLogger("carclf")
+    root.setLevel(level)
+    root.propagate = False
+    if not root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        root.addHandler(handler)
+
+
+# -- commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+    from carclf.app import run_config
+    from carclf.terminal import print_summary
+
+    trees = run_config(config)
+    print_summary(trees, config.results, config.images)
+    return DONE
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_run)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    config: Config = read_config(options.config)
+    from carclf.app import open_predictor
+    from carclf.terminal import print_answers
+
+    predictor = open_predictor(config, options.model)
+    if options.prompt:
+        from carclf.predict import prompt_for_photos
+
+        return print_answers(predictor, prompt_for_photos(), options.overlays)
+    if not options.photos:
+        raise CarclfError("predict: no photo was given. Name photos or folders, or ask for a prompt with --prompt.")
+    from carclf.predict import list_photos
+
+    return print_answers(predictor, list_photos(options.photos), options.overlays)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="*", type=Path, help="photos or folders of photos")
+    parser.add_argument("--model", help="which of the config's models answers; default: the first")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write each photo with its mask drawn over it")
+    parser.add_argument("--prompt", action="store_true", help="ask for one image path after the other")
+    parser.set_defaults(command=_predict)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+    from carclf.app import evaluate_config
+    from carclf.terminal import print_evaluation
+
+    print_evaluation(evaluate_config(config, options.model, options.photos, options.labels))
+    return DONE
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos that took no part in training")
+    parser.add_argument("--labels", type=Path, required=True, help="their label table")
+    parser.add_argument("--model", help="which of the config's models is judged; default: the first")
+    parser.set_defaults(command=_evaluate)
+
+
+def _backbone(options: argparse.Namespace) -> int:
+    if options.train_embedded:
+        from carclf.pretrain import train_embedded
+
+        train_embedded(options.to)
+        return DONE
+    from carclf.architectures import build_savedmodel
+
+    build_savedmodel(options.architecture, options.alpha, options.weights, options.to)
+    return DONE
+
+
+def _add_backbone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--architecture", default="MobileNet", help="MobileNet, MobileNetV2 or ResNet50V2")
+    parser.add_argument("--alpha", type=float, default=None, help="width of a MobileNet; default 1.0")
+    parser.add_argument("--weights", default="imagenet", help='a weights file of keras.applications, or "imagenet"')
+    parser.add_argument("--to", type=Path, required=True, help="folder of the SavedModel")
+    parser.add_argument("--train-embedded", action="store_true", help="train the shipped backbone again")
+    parser.set_defaults(command=_backbone)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from carclf.demo import write_demo
+
+    write_demo(options.to, options.count, options.seed, options.size)
+    LOG.info(
+        "%d drawn photos in %s. Next: python main.py --config %s", options.count, options.to, options.to / "config.json"
+    )
+    return DONE
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=int, default=300, help="number of photos")
+    parser.add_argument("--to", type=Path, required=True, help="folder to write")
+    parser.add_argument("--seed", type=int, default=2026, help="the same seed draws the same photos")
+    parser.add_argument("--size", type=int, default=256, help="pixels on each side")
+    parser.set_defaults(command=_demo)
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "run": ("train and judge the models of the config (the main job)", _add_nothing),
+    "predict": ("classify photos with a trained model", _add_predict),
+    "evaluate": ("score a trained model on a separate labelled set", _add_evaluate),
+    "backbone": ("make a backbone SavedModel from keras.applications", _add_backbone),
+    "demo": ("draw a labelled set of damaged and whole cars", _add_demo),
+}

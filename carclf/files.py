@@ -1,0 +1,64 @@
+"""Files that are either whole or not there: written beside their place, then moved into it."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from carclf.errors import RunDirError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a temporary file and moves it to `path`; on any failure nothing is left or changed.
+
+    Raises:
+        RunDirError: if the disk is full or the folder cannot be written; says what to do.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunDirError(
+            f"{path}: cannot be written ({error.strerror or error}). What was there before is untouched. "
+            "Free some space or make the folder writable, then run again: it goes on where it was."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text; see write_whole."""
+    write_whole(path, lambda file: _write_bytes(file, text.encode()))
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Writes an indented JSON file; see write_whole."""
+    write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 in hex of anything json can write, dictionaries in any order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _write_bytes(file: Path, data: bytes) -> None:
+    with file.open("wb") as stream:
+        stream.write(data)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,123 @@
+"""Heads: what answers one question from the feature vectors of a photo's views."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from carclf.labels import NOT_LABELLED, LabelSet, mirror_targets
+from carclf.linear import Rows, make_rows, probabilities_of
+from carclf.scores import Array
+
+
+@dataclass(frozen=True)
+class Question:
+    """A classification head before it is fitted.
+
+    Attributes:
+        name: the head's name.
+        kind: "categorical" or "multi_label".
+        label_set: its classes.
+        targets: int64 (n,) or int8 (n, num_classes); NOT_LABELLED where nobody labelled the photo.
+    """
+
+    name: str
+    kind: str
+    label_set: LabelSet
+    targets: Array
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.label_set.names)
+
+    @property
+    def labelled(self) -> Array:
+        """Bool (n,): the photos that train and judge this head."""
+        return np.asarray((self.targets.reshape(len(self.targets), -1) != NOT_LABELLED).all(axis=1))
+
+    @property
+    def has_sides(self) -> bool:
+        """Whether a mirrored photo has other labels than the photo."""
+        return self.label_set.mirror != tuple(range(self.num_classes))
+
+    def columns(self) -> Array:
+        """Returns the targets as float32 (n, num_classes), one-hot or 0/1; zeros where not labelled."""
+        return _columns(self.targets, self.kind, self.num_classes)
+
+    def mirrored_columns(self) -> Array:
+        """The same of the mirrored photos."""
+        return _columns(mirror_targets(self.targets, self.label_set), self.kind, self.num_classes)
+
+
+def _columns(targets: Array, kind: str, num_classes: int) -> Array:
+    if kind == "categorical":
+        return np.asarray(targets[:, None] == np.arange(num_classes), np.float32)
+    return np.asarray(np.maximum(targets, 0), np.float32)
+
+
+class Views:
+    """The feature vectors of all photos, as rows that heads are fitted on.
+
+    A head whose labels stay the same in the mirror takes the mean of a photo's views as one row; one that tells left
+    from right takes each view as a row of its own.
+    """
+
+    def __init__(self, vectors: Array) -> None:
+        """Takes float32 (num_views, n, num_features); view 1 is the mirrored photo."""
+        self.vectors = vectors
+        self._rows: dict[int, Rows] = {}
+
+    def rows(self, has_sides: bool) -> tuple[Rows, int]:
+        """Returns the rows and how many of them a photo has; row = view * n + photo."""
+        count = len(self.vectors) if has_sides else 1
+        if count not in self._rows:
+            flat = self.vectors.reshape(-1, self.vectors.shape[-1]) if count > 1 else self.vectors.mean(axis=0)
+            self._rows[count] = make_rows(flat)
+        return self._rows[count], count
+
+
+def merge_views(logits: Array, label_set: LabelSet) -> Array:
+    """Mean of the views' logits, (views, ..., num_classes) -> (..., num_classes); view 1's labels are mirrored back."""
+    if len(logits) == 1:
+        return np.asarray(logits[0])
+    return np.asarray((logits[0] + logits[1][..., list(label_set.mirror)]) / 2)
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """The k heads of a cross-validation, which answer together.
+
+    Attributes:
+        kind: "categorical" or "multi_label".
+        label_set: its classes.
+        kernels: float32 (k, num_features, num_classes).
+        biases: float32 (k, num_classes).
+        temperatures: float64 (k,).
+        thresholds: float64 (k, num_classes); of a categorical head unused.
+    """
+
+    kind: str
+    label_set: LabelSet
+    kernels: Array
+    biases: Array
+    temperatures: Array
+    thresholds: Array
+
+    def probabilities(self, vectors: Array) -> Array:
+        """Answers with the mean of the k heads' temperature-scaled logits.
+
+        Args:
+            vectors: float32 (num_views, n, num_features).
+
+        Returns:
+            float32 (n, num_classes) in [0, 1].
+        """
+        kernel = (self.kernels / self.temperatures[:, None, None]).mean(axis=0).astype(np.float32)
+        bias = (self.biases / self.temperatures[:, None]).mean(axis=0).astype(np.float32)
+        logits = merge_views(vectors @ kernel + bias, self.label_set)
+        return probabilities_of(logits, self.kind).astype(np.float32)
+
+    @property
+    def threshold(self) -> Array:
+        """Mean of the k heads' thresholds, float64 (num_classes,)."""
+        return np.asarray(self.thresholds.mean(axis=0))

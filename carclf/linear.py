@@ -1,0 +1,173 @@
+"""Regularised logistic regression, solved to its optimum for many training parts at once.
+
+The fits of all folds, inner folds and candidate strengths differ only in which photos have weight 0, so they are
+columns of one matrix product. The problem is convex: no learning rate, no stopping rule that looks at a score.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.special import expit, log_softmax, softmax
+
+from carclf.errors import TrainingError
+from carclf.scores import Array
+
+RANK_TOLERANCE = 1e-7  # directions whose variance is below this share of the largest hold rounding errors only
+CURVATURE = {"categorical": 0.5, "multi_label": 0.25}  # bounds of the second derivative of the loss
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Feature vectors in their own principal axes: a rotation, so that a penalty on the weights means the same.
+
+    Attributes:
+        coordinates: float32 (num_rows, rank + 1), centred on the mean of all rows; the last column is 1, for the bias.
+        variances: float64 (rank + 1,), the mean square of each column.
+        axes: float64 (num_features, rank), orthonormal: vectors = coordinates[:, :-1] @ axes.T + mean.
+        mean: float64 (num_features,).
+    """
+
+    coordinates: Array
+    variances: Array
+    axes: Array
+    mean: Array
+
+
+def make_rows(vectors: Array) -> Rows:
+    """Rotates vectors of shape (num_rows, num_features) into their principal axes, through the smaller Gram matrix.
+
+    Raises:
+        TrainingError: if all vectors are the same.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = (vectors - mean).astype(np.float32)
+    num_rows, num_features = centred.shape
+    wide = num_features > num_rows
+    gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
+    squares, basis = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
+    kept = squares > max(squares[-1], 0.0) * RANK_TOLERANCE
+    if not kept.any():
+        raise TrainingError("The features of all photos are the same: the backbone does not see the photos.")
+    squares, basis = squares[kept], basis[:, kept]
+    axes = (centred.T @ basis.astype(np.float32)) / np.sqrt(squares) if wide else basis
+    coordinates = np.concatenate([centred @ axes.astype(np.float32), np.ones((num_rows, 1), np.float32)], axis=1)
+    return Rows(coordinates, np.append(squares / num_rows, 1.0), axes, mean)
+
+
+def probabilities_of(logits: Array, kind: str) -> Array:
+    """Softmax over the last axis of a categorical head, sigmoid of a multi-label one."""
+    return np.asarray(softmax(logits, axis=-1) if kind == "categorical" else expit(logits))
+
+
+def row_losses(logits: Array, targets: Array, kind: str) -> Array:
+    """Cross-entropy of each row, summed over its classes; targets are one-hot or 0/1, shaped like the logits."""
+    if kind == "categorical":
+        return np.asarray(-(log_softmax(logits, axis=-1) * targets).sum(-1))
+    return np.asarray((np.logaddexp(0, logits) - logits * targets).sum(-1))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the fits of one head share and what tells them apart.
+
+    Attributes:
+        kind: "categorical" or "multi_label".
+        targets: float32 (num_rows, num_classes), one-hot or 0/1; rows without a label hold zeros.
+        shares: float32 (num_fits, num_rows), a row's share in a fit's loss; each fit's shares sum to 1, a row that a
+            fit must not see has 0.
+        l2: float64 (num_fits,), strength of the penalty l2 / 2 · |weights|², in units of the total variance of the
+            features over the fit's own rows, so that it means the same for every backbone.
+    """
+
+    kind: str
+    targets: Array
+    shares: Array
+    l2: Array
+
+
+def logits_of(coordinates: Array, weights: Array) -> Array:
+    """Returns logits (num_rows, num_fits, num_classes) of weights (num_fits, rank + 1, num_classes)."""
+    num_fits, rank, num_classes = weights.shape
+    columns = weights.transpose(1, 0, 2).reshape(rank, num_fits * num_classes)
+    return np.asarray((coordinates @ columns).reshape(-1, num_fits, num_classes))
+
+
+def fit_linear(
+    rows: Rows,
+    problem: Problem,
+    max_steps: int,
+    tolerance: float,
+    start: Array | None = None,
+    observe: Callable[[int, Array], None] | None = None,
+) -> Array:
+    """Solves all fits of a problem by accelerated gradient steps on a quadratic bound of the loss.
+
+    A part's covariance is at most its heaviest share times that of all rows, which is diagonal in these coordinates;
+    so is the bound of the loss' curvature (Böhning and Lindsay, 1988). Momentum and its restarts are those of Nesterov
+    (1983) and O'Donoghue and Candès (2015), each fit with its own. A fit whose step falls below the tolerance stands
+    still, so that it does not matter what else is in the batch.
+
+    Args:
+        rows: the feature vectors.
+        problem: the fits.
+        max_steps: a fit that needs more ends there.
+        tolerance: of the largest change of a weight, relative to the largest weight.
+        start: weights to begin with, shaped like the result; None = zeros.
+        observe: is told the step (from 1) and the weights after each step, for learning curves.
+
+    Returns:
+        float32 weights (num_fits, rank + 1, num_classes); the last row is the bias.
+
+    Raises:
+        TrainingError: if a fit has no rows.
+    """
+    penalty, bound = _penalty_and_bound(rows, problem)
+    weights = np.zeros((*bound.shape[:2], problem.targets.shape[1]), np.float32) if start is None else start
+    ahead, pace, running = weights, np.ones(len(weights)), np.ones(len(weights), bool)
+    for step in range(1, max_steps + 1):
+        gradient = _gradient(rows, problem, ahead) + penalty * ahead
+        updated = np.where(running[:, None, None], ahead - gradient / bound, weights)
+        moved = updated - weights
+        uphill = (gradient * moved).sum(axis=(1, 2)) > 0
+        pace = np.where(uphill, 1.0, pace)
+        next_pace = (1 + np.sqrt(1 + 4 * pace**2)) / 2
+        momentum = np.where(uphill, 0.0, (pace - 1) / next_pace).astype(np.float32)
+        weights, ahead, pace = updated, updated + momentum[:, None, None] * moved, next_pace
+        if observe is not None:
+            observe(step, weights)
+        running &= np.abs(moved).max(axis=(1, 2)) > tolerance * np.abs(weights).max(axis=(1, 2))
+        if not running.any():
+            break
+    return weights
+
+
+def _gradient(rows: Rows, problem: Problem, weights: Array) -> Array:
+    """Slope of each fit's mean loss, (num_fits, rank + 1, num_classes)."""
+    errors = probabilities_of(logits_of(rows.coordinates, weights), problem.kind) - problem.targets[:, None]
+    errors *= problem.shares.T[:, :, None]
+    num_fits, rank, num_classes = weights.shape
+    slopes = rows.coordinates.T @ errors.reshape(len(errors), -1).astype(np.float32)
+    return np.asarray(slopes.reshape(rank, num_fits, num_classes).transpose(1, 0, 2))
+
+
+def _penalty_and_bound(rows: Rows, problem: Problem) -> tuple[Array, Array]:
+    """Strength of the penalty and bound of the curvature, float32 (num_fits, rank + 1, 1); the bias pays nothing."""
+    if not (problem.shares.sum(axis=1) > 0).all():
+        raise TrainingError("A training part has no photo labelled for this head. Label more or use fewer folds.")
+    features = rows.coordinates[:, :-1]
+    means = problem.shares @ features
+    variances = problem.shares @ (features**2) - means**2  # over each fit's own rows
+    penalty = np.zeros((len(problem.l2), len(rows.variances), 1))
+    penalty[:, :-1, 0] = (problem.l2 * variances.sum(axis=1))[:, None]
+    heaviest = problem.shares.max(axis=1) * len(features)
+    bound = CURVATURE[problem.kind] * heaviest[:, None, None] * rows.variances[None, :, None] + penalty
+    return penalty.astype(np.float32), bound.astype(np.float32)
+
+
+def original_weights(rows: Rows, weights: Array) -> tuple[Array, Array]:
+    """Turns weights back from principal axes: kernels (num_fits, num_features, num_classes) and biases, float32."""
+    kernels = np.einsum("dr,frc->fdc", rows.axes, weights[:, :-1].astype(np.float64), optimize=True)
+    biases = weights[:, -1] - np.einsum("d,fdc->fc", rows.mean, kernels)
+    return kernels.astype(np.float32), biases.astype(np.float32)

@@ -1,0 +1,120 @@
+"""results.txt, results.json and pictures, written from nothing but the files of run directories."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from carclf.compare import compare_models, comparison_text
+from carclf.metrics import MaskCounts, Record
+from carclf.plots import plot_confusion, plot_history, plot_reliability
+from carclf.records import read_history, read_mask_counts, read_predictions
+from carclf.report import OPENING_METRIC, head_results, mask_results, run_results
+from carclf.report_text import results_text
+from carclf.rundir import RunDir
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "Pillow", "tensorflow", "keras", "openvino")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that decide the bytes of a result."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def read_record(run: RunDir, name: str, kind: str) -> Record:
+    """Reads the out-of-fold predictions of one head."""
+    return read_mask_counts(run, name) if kind == "segmentation" else read_predictions(run, name, kind)
+
+
+def make_results(run: RunDir, header: Mapping[str, Any], heads: Mapping[str, tuple[str, str | None]]) -> dict[str, Any]:
+    """Computes the tree of results.json.
+
+    Args:
+        run: a finished run.
+        header: what report.run_results wants to know of the run; `seed` is that of the intervals.
+        heads: name -> (kind, none_label).
+    """
+    trees = {}
+    for name, (kind, none_label) in heads.items():
+        record, history = read_record(run, name, kind), read_history(run, name)
+        choices = run.read_json(f"{name}/choices.json")
+        if isinstance(record, MaskCounts):
+            trees[name] = mask_results(record, history, choices, header["seed"])
+        else:
+            trees[name] = head_results(record, history, choices, none_label, header["seed"])
+    return run_results({**header, "duration_s": _durations(run)}, trees)
+
+
+def _durations(run: RunDir) -> dict[str, float]:
+    seconds = run.seconds()
+    return seconds | {"total": sum(seconds.values())}
+
+
+def write_results(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]], seed: int) -> None:
+    """Writes results.json and results.txt of every model; with several models each says how they compare."""
+    heads = next(iter(trees.values()))["heads"]
+    comparison = {}
+    if len(runs) > 1:
+        for name, head in heads.items():
+            records = {model: read_record(run, name, head["kind"]) for model, run in runs.items()}
+            comparison[name] = compare_models(records, head.get("none_label"), seed)
+    for model, run in runs.items():
+        tree, text = trees[model], results_text(trees[model])
+        if comparison:
+            tree, text = tree | {"compare": comparison}, f"{text}\n{comparison_text(comparison)}"
+        run.write_json("results.json", tree)
+        run.write_text("results.txt", text)
+
+
+def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> list[Path]:
+    """Draws curves, confusion matrices and reliability diagrams of one model; returns the pictures."""
+    images.mkdir(parents=True, exist_ok=True)
+    drawn: list[Path] = []
+    for name, head in tree["heads"].items():
+        stem = f"{tree['model']}_{name}"
+        paths = {what: images / f"{stem}_{what}.png" for what in ("accuracy", "loss", "confusion", "reliability")}
+        plot_history(read_history(run, name), name, OPENING_METRIC[head["kind"]], paths["accuracy"], paths["loss"])
+        plot_confusion(head, f"{tree['model']}, {name}", paths["confusion"])
+        if head["kind"] == "segmentation":
+            del paths["reliability"]
+        else:
+            plot_reliability(head, f"{tree['model']}, {name}", paths["reliability"])
+        drawn += paths.values()
+    return drawn
+
+
+def summary_rows(trees: Mapping[str, Mapping[str, Any]]) -> list[Sequence[str]]:
+    """Rows for the closing table: model, head, metric, mean with interval, trivial baseline."""
+    rows: list[Sequence[str]] = []
+    for model, tree in trees.items():
+        for name, head in tree["heads"].items():
+            for metric, values in head["metrics"].items():
+                if metric in SUMMARY_METRICS:
+                    low, high = values["interval"]
+                    rows.append(
+                        (
+                            model,
+                            name,
+                            metric,
+                            f"{_score(values['mean'])} ({_score(low)} to {_score(high)})",
+                            _score(values["baseline"]),
+                        )
+                    )
+    return rows
+
+
+SUMMARY_METRICS = (
+    "accuracy",
+    "accuracy_damaged",
+    "binary_accuracy",
+    "macro_f1",
+    "mean_ap",
+    "dice",
+    "dice_damaged",
+    "false_alarm",
+)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,133 @@
+"""The run directory: the only module that knows its file names. What a stage wrote stays until its inputs change.
+
+results/<model>/  config.json  backbone.json  photos.csv  groups.csv  folds.csv  stages.json  results.txt  results.json
+results/<model>/<head>/  predictions.csv  history.csv  choices.json  heads.npz  masks/  fold<i>.npz
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from carclf.errors import RunDirError
+from carclf.files import digest, write_json, write_text, write_whole
+from carclf.scores import Array
+
+LOG = logging.getLogger(__name__)
+FLOATS = "%.9g"  # brings every float32 back to the bit
+STAGES = "stages.json"
+
+
+class RunDir:
+    """One model's run directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # -- stages
+
+    def is_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether a stage is there, made from these very inputs; says in one line if its inputs changed."""
+        known = self._stages().get(stage)
+        if known is None:
+            return False
+        if known["inputs"] == _digests(inputs):
+            return True
+        changed = [name for name, value in _digests(inputs).items() if known["inputs"].get(name) != value]
+        what = " and ".join(changed) or "its inputs"
+        LOG.warning("%s, %s: %s changed since the last run; computed again.", self.path.name, stage, what)
+        return False
+
+    def finish(self, stage: str, inputs: Mapping[str, Any], seconds: float) -> None:
+        """Notes that all files of a stage are there."""
+        stages = self._stages() | {stage: {"inputs": _digests(inputs), "seconds": round(seconds, 3)}}
+        write_json(self.path / STAGES, stages)
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took when it was computed."""
+        return {stage: float(known["seconds"]) for stage, known in self._stages().items()}
+
+    def _stages(self) -> dict[str, Any]:
+        path = self.path / STAGES
+        stages: dict[str, Any] = self.read_json(STAGES) if path.exists() else {}
+        return stages
+
+    # -- files
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the run is there."""
+        return (self.path / name).exists()
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file of the run."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path / name, error) from error
+
+    def read_text(self, name: str) -> str:
+        """Reads a text file of the run."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path / name, error) from error
+
+    def write_json(self, name: str, tree: Any) -> None:
+        """Writes a JSON file of the run."""
+        write_json(self.path / name, tree)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file of the run."""
+        write_text(self.path / name, text)
+
+    def write_table(self, name: str, columns: Mapping[str, Sequence[Any] | Array]) -> None:
+        """Writes a csv file; floats so that float32 comes back to the bit."""
+        table = pd.DataFrame(dict(columns))
+        write_whole(
+            self.path / name,
+            lambda file: table.to_csv(file, index=False, float_format=FLOATS, lineterminator="\n"),
+        )
+
+    def read_table(self, name: str, text_columns: Sequence[str] = ()) -> pd.DataFrame:
+        """Reads a csv file; text columns keep every character, NULL and empty cells too."""
+        try:
+            return pd.read_csv(
+                self.path / name,
+                dtype=dict.fromkeys(text_columns, str),
+                keep_default_na=False,
+                na_values={},
+                float_precision="round_trip",
+            )
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path / name, error) from error
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Array]) -> None:
+        """Writes named arrays as .npz, the same bytes for the same arrays."""
+
+        def write(file: Path) -> None:
+            with file.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
+
+        write_whole(self.path / name, write)
+
+    def read_arrays(self, name: str) -> dict[str, Array]:
+        """Reads named arrays."""
+        try:
+            with np.load(self.path / name, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path / name, error) from error
+
+
+def _digests(inputs: Mapping[str, Any]) -> dict[str, str]:
+    return {name: digest(value)[:16] for name, value in inputs.items()}
+
+
+def _unreadable(path: Path, error: Exception) -> RunDirError:
+    if isinstance(error, FileNotFoundError):
+        return RunDirError(f"{path} is not there. Train first: python main.py --config application_config.json")
+    return RunDirError(f"{path}: cannot be read ({error}). Delete {path.parent} and run again.")

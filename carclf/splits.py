@@ -1,0 +1,137 @@
+"""Dataset and vectors -> groups.csv and folds.csv of a run: who must stay together, and who judges whom."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from carclf.config import CrossValidationConfig
+from carclf.dataset import Dataset
+from carclf.folds import Fold, check_folds, make_folds, make_splits, read_folds_file
+from carclf.groups import Groups, Pair, hash_photos, make_groups
+from carclf.images import read_photo
+from carclf.rundir import RunDir
+from carclf.scores import Array
+
+GROUPS, FOLDS = "groups.csv", "folds.csv"
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the photos of a run are split.
+
+    Attributes:
+        group: int64 (n,), photos of one group show the same thing.
+        fold: int64 (n,), the fold that each photo judges.
+        notes: what is possible but poor, a line each.
+    """
+
+    group: Array
+    fold: Array
+    notes: tuple[str, ...]
+
+    @property
+    def folds(self) -> list[Fold]:
+        """The k index pairs."""
+        return make_splits(self.fold)
+
+
+def split_photos(
+    run: RunDir, dataset: Dataset, vectors: Array, features_key: str, settings: CrossValidationConfig, workers: int
+) -> Split:
+    """Makes groups and folds, or reads those that the run has made from the same inputs.
+
+    Args:
+        run: where they are kept.
+        dataset: readable photos.
+        vectors: float32 (views, n, num_features).
+        features_key: names how the vectors were computed.
+        settings: number of folds, seed, similarity, given folds.
+        workers: threads; never changes the result.
+    """
+    photos = [[photo.name, photo.sha256, photo.table_group] for photo in dataset.photos]
+    inputs = {"photos": photos, "features": features_key, "group_similarity": settings.group_similarity}
+    if not (run.is_done("groups", inputs) and run.has(GROUPS)):
+        _write_groups(run, dataset, vectors, settings.group_similarity, workers, inputs)
+    group = run.read_table(GROUPS, ("photo",))["group"].to_numpy(np.int64)
+    targets = stratified(dataset, np.arange(len(dataset.photos)))
+    names = {name: head.label_set.names if name in targets else () for name, head in dataset.heads.items()}
+    names |= {name: ("mask",) for name, head in dataset.heads.items() if head.kind == "segmentation"}
+    inputs |= {"labels": {name: each.tolist() for name, each in targets.items()}, "group": group.tolist()}
+    inputs |= {"folds": settings.folds, "seed": settings.seed}
+    if settings.folds_file is not None:
+        fold = _given_folds(settings.folds_file, dataset, group)
+    elif run.is_done("folds", inputs) and run.has(FOLDS):
+        fold = run.read_table(FOLDS, ("photo",))["fold"].to_numpy(np.int64)
+    else:
+        fold = make_folds(group, targets, settings.folds, settings.seed)
+    notes = check_folds(group, targets, names, int(fold.max()) + 1)
+    run.write_table(FOLDS, {"photo": [photo.name for photo in dataset.photos], "group": group, "fold": fold})
+    run.finish("folds", inputs, 0.0)
+    return Split(group, fold, notes)
+
+
+def share_split(split: Split, owner: RunDir, run: RunDir) -> Split:
+    """Gives a run the groups and folds of another one."""
+    for name in (GROUPS, FOLDS):
+        run.write_text(name, owner.read_text(name))
+    return split
+
+
+def stratified(dataset: Dataset, photos: Array) -> dict[str, Array]:
+    """The targets that folds are balanced for: labels of every head, and whether a mask holds anything."""
+    return {
+        name: head.targets[photos][:, None] if head.kind == "segmentation" else head.targets[photos]
+        for name, head in dataset.heads.items()
+    }
+
+
+def inner_folds(dataset: Dataset, split: Split, count: int, seed: int) -> list[Array]:
+    """Splits each fold's training part again, groups whole, by its own labels alone.
+
+    Returns:
+        for each fold int64 (n,): the inner fold of its training photos, -1 for its test photos.
+    """
+    inner = []
+    for fold in split.folds:
+        group = split.group[fold.train]
+        parts = min(count, len(np.unique(group)))
+        given = np.full(len(split.group), -1, np.int64)
+        given[fold.train] = make_folds(group, stratified(dataset, fold.train), parts, seed)
+        inner.append(given)
+    return inner
+
+
+def _write_groups(
+    run: RunDir, dataset: Dataset, vectors: Array, similarity: float, workers: int, inputs: Mapping[str, object]
+) -> None:
+    started = time.perf_counter()
+    names = [photo.name for photo in dataset.photos]
+    hashes = hash_photos([photo.path for photo in dataset.photos], read_photo, workers)
+    groups = make_groups(
+        [photo.sha256 for photo in dataset.photos],
+        [photo.table_group for photo in dataset.photos],
+        hashes,
+        vectors,
+        similarity,
+    )
+    run.write_table(GROUPS, {"photo": names, "group": groups.group, **_pair_columns(groups.pairs, names)})
+    run.finish("groups", inputs, time.perf_counter() - started)
+
+
+def _pair_columns(pairs: tuple[Pair, ...], names: list[str]) -> dict[str, list[str]]:
+    """The pairs that made the groups, each in the row of its later photo; several are joined by `;`."""
+    cells: dict[str, list[list[str]]] = {name: [[] for _ in names] for name in ("similar_to", "similarity", "reason")}
+    for pair in pairs:
+        cells["similar_to"][pair.second].append(names[pair.first])
+        cells["similarity"][pair.second].append(f"{pair.similarity:.4f}")
+        cells["reason"][pair.second].append(pair.reason)
+    return {name: [";".join(cell) for cell in column] for name, column in cells.items()}
+
+
+def _given_folds(path: Path, dataset: Dataset, group: Array) -> Array:
+    names = [photo.name for photo in dataset.photos]
+    skipped = [photo.name for photo in dataset.skipped]
+    return read_folds_file(path, names, Groups(group, ()), skipped)
