@@ -150,9 +150,9 @@ def _aim(car: _Car, shape: Shape, size: int, rng: np.random.Generator) -> tuple[
     panel = str(rng.choice(panels, p=[0.34, 0.24, 0.21, 0.21]))
     near = np.array([rng.uniform(-0.3, 0.3) * car.body.length, 0.0, 0.7])
     turn = float(np.clip(rng.normal(0, 27), -55, 55))
-    tight, far = rng.random() < 0.5, float(rng.uniform(5.5, 8.5))
+    tight, far = rng.random() < 0.62, float(rng.uniform(5.5, 8.5))
     height, roll = float(rng.uniform(1.25, 2.3)), float(rng.normal(0, 0.022))
-    zoom, lead = float(rng.uniform(1.15, 1.9)), float(rng.uniform(0.4, 0.9))
+    zoom, lead = float(rng.uniform(1.2, 2.0)), float(rng.uniform(0.4, 0.9))
     if car.damages:
         worst = max(car.damages, key=lambda damage: damage.grade)
         panel = worst.panel if worst.location != "rear" else "rear"

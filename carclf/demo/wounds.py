@@ -41,7 +41,7 @@ def _dent(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random.
     """A hollow: dark where its upper slope turns from the light, bright where the lower one faces it."""
     size, stretch = damage.size, float(rng.uniform(0.6, 1.0))
     outline = blob(size, size * stretch, 0.22, rng)
-    depth = float(rng.uniform(0.75, 1.25))
+    depth = float(rng.uniform(0.95, 1.5))
     bright = float(look.paint.mean())
     stage.paint(damage.panel, _around(stage, damage, outline), (0, 0, 0, 1), number)
     for share in (1.0, 0.86, 0.72, 0.58, 0.44, 0.3):
@@ -71,15 +71,15 @@ def _scratch(stage: Stage, look: Look, damage: Damage, number: int, rng: np.rand
     bare = np.array([[0.86, 0.86, 0.84], [0.55, 0.55, 0.56], [0.24, 0.22, 0.2], [0.42, 0.28, 0.18]])
     far = np.abs(bare.mean(1) - look.paint.mean()) > 0.22
     color = bare[rng.choice(np.flatnonzero(far))]
-    for _ in range(int(rng.integers(2, 5 + int(4 * damage.size)))):
+    for _ in range(int(rng.integers(3, 6 + int(5 * damage.size)))):
         middle = across * rng.normal(0, 0.06 + 0.03 * damage.size) + along * rng.normal(0, 0.12)
         length = float(rng.uniform(0.3, 1.0))
         path = _around(stage, damage, ragged(middle - along * length / 2, middle + along * length / 2, 0.012, 7, rng))
         pixels = stage.pixels(damage.panel, path[:, 0], path[:, 1])
         band = max(SCRATCH_BAND * stage.pixels_per_metre, 3.0)
         stage.canvas.line(pixels, (*as_color(color)[:3], 2), band, number)
-        width = float(rng.uniform(0.007, 0.02)) * stage.pixels_per_metre
-        stage.canvas.line(pixels, as_color(color, rng.uniform(0.55, 0.95)), width)
+        width = float(rng.uniform(0.011, 0.03)) * stage.pixels_per_metre
+        stage.canvas.line(pixels, as_color(color, rng.uniform(0.7, 1.0)), width)
 
 
 def _crack(stage: Stage, look: Look, damage: Damage, number: int, rng: np.random.Generator) -> None:
