@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,12 +14,16 @@ from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
 from carclf.dataset import Dataset, make_dataset
 from carclf.feature_cache import locked
 from carclf.judging import judge_heads
+from carclf.mask_judging import judge_masks
+from carclf.mask_sheet import draw_mask_sheet
 from carclf.results import draw_results, library_versions, make_results, write_results
 from carclf.rundir import RunDir
-from carclf.sight import Sight, SightRequest, look_at, open_backbone
+from carclf.scores import Array
+from carclf.sight import BACKBONE, Sight, SightRequest, describe, look_at, open_backbone
 from carclf.splits import Split, share_split, split_photos
 
 LOG = logging.getLogger(__name__)
+CACHE = "cache"  # under results, shared by all models
 
 
 def run_config(config: Config) -> dict[str, dict[str, Any]]:
@@ -39,15 +44,19 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
         first, split = runs[config.models[0]], None
         for model, run in runs.items():
             run.write_json("config.json", config.model_dump(mode="json"))
-            sight = see(config, model, run, dataset)
+            sight = _see(config, model, run, dataset)
             # the first model's groups and folds serve all, so that models are compared over the same folds
             split = share_split(split, first, run) if split else _split(config, run, sight)
             settings = (config.training, config.cross_validation)
             judge_heads(run, sight.dataset, split, (sight.vectors, sight.key), settings)
+            judge_masks(run, sight, split, config.mask_training, config.cross_validation.seed)
             trees[model] = _results(config, run, sight, split)
         write_results(runs, trees, config.cross_validation.seed)
         for model, run in runs.items():
             draw_results(run, trees[model], config.images)
+            for name, head in dataset.heads.items():
+                if head.kind == "segmentation":
+                    draw_mask_sheet(run, name, dataset, config.images / f"{model}_{name}_masks.png")
     return trees
 
 
@@ -78,40 +87,61 @@ def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:
     return DatasetConfig.model_validate(described)
 
 
-def see(config: Config, model: str, run: RunDir, dataset: Dataset) -> Sight:
+def _see(config: Config, model: str, run: RunDir, dataset: Dataset) -> Sight:
     """Looks at the photos with one model's backbone, through the cache that all models share."""
-    workers = config.workers or os.cpu_count() or 1
-    cache_dir = config.results / "cache"
-    options = LoadOptions(config.backbones[model].grid, workers, cache_dir)
-    backbone = open_backbone(run, model, config.backbones[model], config.embedded_fallback, options)
+    known = run.read_json(BACKBONE) if run.has(BACKBONE) else None
+    options = backbone_options(config, model)
+    backbone = open_backbone(config.backbones[model], config.embedded_fallback, options, model, known)
+    run.write_json(BACKBONE, describe(backbone))
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
-    request = SightRequest(
-        config.training.views, config.mask_training.levels, config.mask_training.views, workers, on_bad_photo
-    )
-    return look_at(run, backbone, dataset, request, cache_dir)
+    started = time.perf_counter()
+    sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)
+    inputs = {"photos": [photo.sha256 for photo in dataset.photos], "key": sight.key}
+    if not run.is_done("features", inputs):
+        run.finish("features", inputs, time.perf_counter() - started)
+    return sight
 
 
 def _split(config: Config, run: RunDir, sight: Sight) -> Split:
-    workers = config.workers or os.cpu_count() or 1
-    split = split_photos(run, sight.dataset, sight.plain_vectors, sight.key, config.cross_validation, workers)
+    split = split_photos(
+        run, sight.dataset, sight.plain_vectors, sight.key, config.cross_validation, num_workers(config)
+    )
     for note in split.notes:
         LOG.warning("%s", note)
     return split
 
 
 def _results(config: Config, run: RunDir, sight: Sight, split: Split) -> dict[str, Any]:
-    header = {
+    header = make_header(run, sight, split.group, config.cross_validation.seed) | {"folds": len(split.folds)}
+    heads = {name: (head.kind, head.none_label) for name, head in sight.dataset.heads.items()}
+    return make_results(run, header, heads)
+
+
+def make_header(run: RunDir, sight: Sight, group: Array, seed: int) -> dict[str, Any]:
+    """What the head of results.txt and evaluation.txt says."""
+    return {
         "carclf_version": __version__,
         "model": run.path.name,
         "backbone": sight.backbone,
-        "photos": len(sight.dataset.photos),
-        "groups": len(np.unique(split.group)),
-        "folds": len(split.folds),
-        "seed": config.cross_validation.seed,
+        "photos": len(group),
+        "groups": len(np.unique(group)),
+        "seed": seed,
         "skipped": [{"name": photo.name, "reason": photo.reason} for photo in sight.dataset.skipped],
         "versions": library_versions(),
     }
-    heads = {
-        name: (head.kind, head.none_label) for name, head in sight.dataset.heads.items() if head.kind != "segmentation"
-    }
-    return make_results(run, header, heads)
+
+
+def num_workers(config: Config) -> int:
+    """Threads: those of the config, or every core."""
+    return config.workers or os.cpu_count() or 1
+
+
+def sight_request(config: Config, on_bad_photo: str) -> SightRequest:
+    """What is wanted of photos, as in training."""
+    masks = config.mask_training
+    return SightRequest(config.training.views, masks.levels, masks.views, num_workers(config), on_bad_photo)
+
+
+def backbone_options(config: Config, model: str) -> LoadOptions:
+    """How a model's backbone is loaded."""
+    return LoadOptions(config.backbones[model].grid, num_workers(config), config.results / CACHE)

@@ -89,8 +89,7 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
     def call(images: Any, training: bool = False) -> Any:
         return network(images, training=training)
 
-    for training in (False, True):
-        call.get_concrete_function(images, training=training)
+    signature = call.get_concrete_function(images, training=False)  # one trace only: each doubles the time to load
     module.__call__ = call
     module.variables = [weight.value for weight in network.weights]
     module.trainable_variables = [weight.value for weight in network.trainable_weights]
@@ -99,7 +98,6 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
             half_written = Path(scratch) / to.name
-            signature = call.get_concrete_function(images, training=False)
             tf.saved_model.save(module, str(half_written), signatures={"serving_default": signature})
             (half_written / FACTS_FILE).write_text(json.dumps({"input_range": [0, 1], **facts}, indent=1) + "\n")
             if to.exists():

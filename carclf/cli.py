@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from carclf import __version__
-from carclf.config import Config, read_config
-from carclf.errors import CarclfError
+from carclf.config import ANNOTATION_FORMATS, AnnotationConfig, Config, read_config
+from carclf.errors import CarclfError, ConfigError
 
 DONE, BUG, WRONG_INPUT = 0, 1, 2
 DEFAULT_CONFIG = "application_config.json"
@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0 (done), 2 (the input is wrong) or 1 (a bug)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parse(given)
+    if arguments is None and not options.debug:
+        _hush_native_libraries()
     _set_up_logging(options.quiet, options.debug)
     try:
         run: Callable[[argparse.Namespace], int] = options.command
@@ -81,7 +83,6 @@ def _true_or_false(word: str) -> bool:
 def _set_up_logging(quiet: bool, debug: bool) -> None:
     """Messages go to stderr; TensorFlow's own noise is switched off before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
     root = logging.getLogger("carclf")
     root.setLevel(level)
@@ -90,6 +91,13 @@ def _set_up_logging(quiet: bool, debug: bool) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         root.addHandler(handler)
+
+
+def _hush_native_libraries() -> None:
+    """TensorFlow's C++ parts print to file 2 whatever one sets: it goes nowhere, Python's stderr stays."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
 
 
 # -- commands
@@ -111,8 +119,8 @@ def _add_nothing(parser: argparse.ArgumentParser) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     config: Config = read_config(options.config)
-    from carclf.app import open_predictor
     from carclf.terminal import print_answers
+    from carclf.using import open_predictor
 
     predictor = open_predictor(config, options.model)
     if options.prompt:
@@ -136,17 +144,37 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    from carclf.app import evaluate_config
     from carclf.terminal import print_evaluation
+    from carclf.using import evaluate_config
 
-    print_evaluation(evaluate_config(config, options.model, options.photos, options.labels))
+    annotations = [_annotation(config, *given) for given in options.annotations]
+    print_evaluation(evaluate_config(config, options.model, options.photos, options.labels, annotations))
     return DONE
+
+
+def _annotation(config: Config, given_format: str, path: str) -> AnnotationConfig:
+    """Reads --annotations as the config reads its own."""
+    heads = [name for name, head in config.heads.items() if head.kind == "segmentation"]
+    if given_format not in ANNOTATION_FORMATS or len(heads) != 1:
+        raise ConfigError(
+            f"--annotations {given_format}: one of {', '.join(ANNOTATION_FORMATS)} and a config with one segmentation "
+            f"head were expected; the config has {len(heads)}."
+        )
+    return AnnotationConfig(format=given_format, path=Path(path).absolute(), head=heads[0])
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos that took no part in training")
     parser.add_argument("--labels", type=Path, required=True, help="their label table")
     parser.add_argument("--model", help="which of the config's models is judged; default: the first")
+    parser.add_argument(
+        "--annotations",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FORMAT", "PATH"),
+        help="masks for the segmentation head: via or masks, and the file or folder",
+    )
     parser.set_defaults(command=_evaluate)
 
 

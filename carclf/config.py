@@ -6,7 +6,7 @@ Nothing here imports TensorFlow: a wrong config is told at once.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from carclf.strict_json import read_json
 
 HeadKind = Literal["categorical", "multi_label", "segmentation"]
 AnnotationFormat = Literal["via", "masks"]
+ANNOTATION_FORMATS: tuple[AnnotationFormat, ...] = get_args(AnnotationFormat)
 Engine = Literal["auto", "openvino", "tensorflow"]
 _DEMO = "demo"
 LARGEST_SEED = 2**32 - 1  # what scikit-learn and numpy's older generators take
@@ -175,26 +176,24 @@ class MaskTrainingConfig(Section):
 
     epochs: Whole = Field(default=12, ge=1, description="passes over the training part; many more overfit")
     batch_size: Whole = Field(default=16, ge=1, description="photos per step")
-    learning_rate: Number = Field(default=0.002, gt=0, le=10, description="step size at the start; decays to 0")
-    weight_decay: Number = Field(default=1e-4, ge=0, description="AdamW's decay of the weights per step")
-    channels: Whole = Field(default=64, ge=4, le=1024, description="channels of the decoder's maps")
-    dropout: Number = Field(default=0.2, ge=0, lt=1, description="share of channels left out in training")
+    learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size at the start; decays to 0")
+    weight_decay: Number = Field(default=0.01, ge=0, description="AdamW's decay of the weights, times the step size")
+    channels: Whole = Field(default=32, ge=4, le=1024, description="width of the decoder; 64 brought nothing")
+    dropout: Number = Field(default=0.2, ge=0, lt=1, description="share of channels left out while training")
     empty_share: Number = Field(
         default=0.25,
         ge=0,
-        description="photos without a region per epoch, as a share of those with one; each epoch takes other ones",
+        description="photos without a region in an epoch, as a share of those with one; other ones each time",
     )
-    average_decay: Number = Field(
-        default=0.98, ge=0, lt=1, description="how much of the averaged weights stays in each step"
-    )
+    average_decay: Number = Field(default=0.98, ge=0, lt=1, description="running average of the weights over steps")
     validation_share: Number = Field(
-        default=0.2, gt=0, lt=1, description="grouped share of a training part on which thresholds are chosen"
+        default=0.2, gt=0, lt=1, description="share of the training part's groups on which thresholds are chosen"
     )
     levels: tuple[Literal["P2", "P3", "P4", "P5"], ...] = Field(
-        default=("P3", "P4", "P5"), min_length=1, description="feature maps the decoder reads; P2 brought nothing"
+        default=("P3", "P4", "P5"), min_length=1, description="maps that the decoder reads; P2 brought nothing"
     )
     views: Literal[1, 2] = Field(
-        default=2, description="1 = the photo; 2 = and its mirror image, which doubles the maps on the disk"
+        default=2, description="2 = the mirror image, too, in training and prediction; doubles the maps on the disk"
     )
 
 

@@ -134,10 +134,11 @@ class MapFile:
 
     def open(self) -> NDArray[np.float16]:
         """Opens all rows: float16 memmap (rows, h, w, c), read only; rows that self.rows does not name are void."""
-        if not self._end:
+        whole = self._path.stat().st_size // self.row_bytes if self._path.exists() else 0
+        count = min(whole, self._end)
+        if not count:
             return np.zeros((0, *self._shape), np.float16)
-        whole = self._path.stat().st_size // self.row_bytes
-        return np.memmap(self._path, np.float16, "r", shape=(min(whole, self._end), *self._shape))
+        return np.memmap(self._path, np.float16, "r", shape=(count, *self._shape))
 
     def _read_indexes(self) -> None:
         indexes = []

@@ -267,7 +267,8 @@ def _keep_maps(store: _Store, entries: Sequence[_Missing], view: int, maps: dict
             if view in entry.map_views and _record(entry.photo, view) not in file.rows
         ]
         if rows:
-            halves = maps[level][rows].astype(np.float16)
+            with np.errstate(over="ignore"):  # what overflows is refused below
+                halves = maps[level][rows].astype(np.float16)
             for row, half in zip(rows, halves, strict=True):
                 _check_finite(half, entries[row].photo, f"map {level} in float16")
             file.append([_record(entries[row].photo, view) for row in rows], halves)

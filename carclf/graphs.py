@@ -162,7 +162,11 @@ def _map_tensors(vector: Any, image_size: int) -> dict[str, Any]:
     """Returns level -> the last activation of that stride before the vector; of any operation where none is known."""
     activations: dict[str, Any] = {}
     others: dict[str, Any] = {}
+    computed: set[Any] = set()  # from the photo: kernels have four axes, too
     for operation in _ancestors(vector.op):
+        if operation.type != "Placeholder" and not any(tensor.op in computed for tensor in operation.inputs):
+            continue
+        computed.add(operation)
         for tensor in operation.outputs:
             level = _level(tensor, image_size)
             if level in LEVELS:
@@ -228,7 +232,10 @@ def _is_activation(operation: Any) -> bool:
 
 
 def _is_sigmoid_of(operation: Any, source: Any) -> bool:
-    return bool(operation.type == "Sigmoid" and operation.inputs[0].op == source)
+    if operation.type != "Sigmoid":
+        return False
+    gate = operation.inputs[0].op
+    return gate == source or (gate.type == "Mul" and source in [tensor.op for tensor in gate.inputs])  # times beta
 
 
 def _ancestors(operation: Any) -> list[Any]:

@@ -92,16 +92,14 @@ def _make_mask_head(
 ) -> tuple[HeadData, list[str]]:
     sources, notes = find_mask_sources(table.photos, annotations, label_set)
     empty = _known_empty(empty_where, table, notes) if empty_where else set()
-    both = sorted(empty & set(sources))
+    both = sorted(row for row in empty & set(sources) if sources[row].shows_something())
     if both and empty_where:
         which = listed([table.photos[index] for index in both])
         raise LabelError(
             f'{table.path.name}: {which}: {empty_where.column} is "{empty_where.value}", so there is '
             "nothing to segment, but there are annotations. Correct one of them."
         )
-    masks = tuple(
-        MaskSource(label_set) if index in empty else sources.get(index) for index in range(len(table.photos))
-    )
+    masks = tuple(MaskSource(label_set) if index in empty else sources.get(index) for index in range(len(table.photos)))
     targets = [NOT_LABELLED if mask is None else int(not mask.is_empty) for mask in masks]
     return HeadData("segmentation", label_set, None, np.array(targets, np.int8), masks), notes
 

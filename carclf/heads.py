@@ -103,19 +103,22 @@ class FittedHead:
     temperatures: Array
     thresholds: Array
 
-    def probabilities(self, vectors: Array) -> Array:
-        """Answers with the mean of the k heads' temperature-scaled logits.
+    def logits(self, vectors: Array) -> Array:
+        """The mean of the k heads' temperature-scaled logits.
 
         Args:
             vectors: float32 (num_views, n, num_features).
 
         Returns:
-            float32 (n, num_classes) in [0, 1].
+            float32 (n, num_classes).
         """
         kernel = (self.kernels / self.temperatures[:, None, None]).mean(axis=0).astype(np.float32)
         bias = (self.biases / self.temperatures[:, None]).mean(axis=0).astype(np.float32)
-        logits = merge_views(vectors @ kernel + bias, self.label_set)
-        return probabilities_of(logits, self.kind).astype(np.float32)
+        return merge_views(vectors @ kernel + bias, self.label_set).astype(np.float32)
+
+    def probabilities(self, vectors: Array) -> Array:
+        """Answers with those logits: float32 (n, num_classes) in [0, 1]."""
+        return probabilities_of(self.logits(vectors), self.kind).astype(np.float32)
 
     @property
     def threshold(self) -> Array:

@@ -11,6 +11,7 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,10 +246,12 @@ def _download(handle: str, models_dir: Path) -> None:
     previous = os.environ.get(_CACHE_VARIABLE)
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
-        import tensorflow_hub
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pkg_resources, on every import of tensorflow_hub 0.16
+            import tensorflow_hub
 
-        os.environ[_CACHE_VARIABLE] = str(models_dir)  # its default lies under /tmp, where parts get cleaned away
-        tensorflow_hub.resolve(handle)
+            os.environ[_CACHE_VARIABLE] = str(models_dir)  # its default lies under /tmp, where parts get cleaned away
+            tensorflow_hub.resolve(handle)
     except Exception as error:  # network, tar and file errors of many kinds
         raise DownloadError(f"{handle}: the download to {models_dir} failed ({error}).") from error
     finally:

@@ -88,8 +88,8 @@ def decode_photo(data: bytes, image_size: int, name: str = "photo") -> NDArray[n
         PhotoError: if the bytes are empty, not a photo, or cut off.
     """
     image = _open(data, name, draft_size=image_size)
-    if image.mode == "RGB":
-        channels, white = [channel.convert("F") for channel in image.split()], 255.0
+    if _is_plain(image):
+        channels, white = [channel.convert("F") for channel in _convert(image, "RGB", name).split()], 255.0
     else:
         rgb = _to_rgb(image, name)
         channels, white = [Image.fromarray(rgb[:, :, i]) for i in range(3)], 1.0
@@ -107,8 +107,8 @@ def read_full_photo(path: Path) -> NDArray[np.uint8]:
         PhotoError: names the file and what is wrong with it.
     """
     image = _open(read_bytes(path), str(path), draft_size=None)
-    if image.mode == "RGB":
-        return np.array(image)
+    if _is_plain(image):
+        return np.array(_convert(image, "RGB", str(path)))
     return np.round(_to_rgb(image, str(path)) * 255.0).astype(np.uint8)
 
 
@@ -245,21 +245,28 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _is_plain(image: Image.Image) -> bool:
+    """Tells whether the pixels have 8 bits and nothing shines through."""
+    return not (image.mode.startswith("I") or image.mode in ("F", "RGBa", "La") or image.has_transparency_data)
+
+
+def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
+    try:
+        return image if image.mode == mode else image.convert(mode)
+    except ValueError as error:
+        raise PhotoError(f"{name}: colours of mode {image.mode} cannot be read ({error}). Save it as RGB.") from error
+
+
 def _to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
-    """Turns grey, 16 bit, palette, CMYK and transparent images into float32 (height, width, 3) in [0, 1]."""
-    if image.mode.startswith("I"):  # grey of 16 bits
+    """Turns grey of 16 bits and transparent images into float32 (height, width, 3) in [0, 1]."""
+    if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.float32) / np.float32(65535.0)
         if grey.min() < 0.0 or grey.max() > 1.0:
             raise PhotoError(f"{name}: has more than 16 bits a channel. Save it with 8 or 16 bits.")
         return np.repeat(grey[:, :, None], 3, axis=-1)
     if image.mode == "F":
         raise PhotoError(f"{name}: holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits.")
-    try:
-        if not (image.has_transparency_data or image.mode in ("RGBa", "La")):
-            return np.asarray(image.convert("RGB")).astype(np.float32) / np.float32(255.0)
-        pixels = np.asarray(image.convert("RGBA")).astype(np.float32) / np.float32(255.0)
-    except ValueError as error:
-        raise PhotoError(f"{name}: colours of mode {image.mode} cannot be read ({error}). Save it as RGB.") from error
+    pixels = np.asarray(_convert(image, "RGBA", name)).astype(np.float32) / np.float32(255.0)
     alpha = pixels[:, :, 3:]
     over_white: NDArray[np.float32] = pixels[:, :, :3] * alpha + (np.float32(1.0) - alpha)
     return over_white

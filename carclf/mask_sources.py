@@ -12,6 +12,7 @@ from carclf.annotations.mask_files import load_mask_file
 from carclf.annotations.shapes import Polygon, rasterise
 from carclf.config import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
+from carclf.images import read_mask
 from carclf.labels import LabelSet
 
 
@@ -27,6 +28,14 @@ class MaskSource:
     def is_empty(self) -> bool:
         """Whether the photo is known to have nothing to segment."""
         return not self.polygons and self.path is None
+
+    def shows_something(self) -> bool:
+        """Whether there are polygons, or a pixel of the mask file is of a class; a file is read for it.
+
+        Raises:
+            PhotoError: if the mask file cannot be read.
+        """
+        return bool(self.polygons) or (self.path is not None and bool(read_mask(self.path).any()))
 
     def load(self, width: int, height: int) -> NDArray[np.uint8]:
         """Returns the mask at the upright photo's own size: uint8 (height, width), class ids, 0 = background.
@@ -75,9 +84,7 @@ def find_mask_sources(
             sources[index] = MaskSource(label_set, shapes, path)
         left_over = [key for key in found if key not in matched]
         if left_over:
-            notes.append(
-                f"{annotation.path.name}: {len(left_over)} annotated photos are not in the label table."
-            )
+            notes.append(f"{annotation.path.name}: {len(left_over)} annotated photos are not in the label table.")
     raise_all(AnnotationError, problems)
     return sources, notes
 
@@ -101,9 +108,7 @@ def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: Annota
         places = whole.get(key) or bare.get(key, [])
         if len(places) > 1:
             which = listed([photos[index] for index in places])
-            problems.append(
-                f'{annotation.path.name}: "{key}" fits several photos: {which}. Rename all but one.'
-            )
+            problems.append(f'{annotation.path.name}: "{key}" fits several photos: {which}. Rename all but one.')
         elif places:
             matched[key] = places[0]
     if keys and not matched and not problems:

@@ -189,7 +189,7 @@ def plot_mask_sheet(
             left.imshow(small)
             left.set_title(caption, fontsize="small", loc="left")
             for axes, mask in ((middle, truth), (right, predicted)):
-                axes.imshow(_overlay(small, _shrink(mask, Image.Resampling.NEAREST)))
+                axes.imshow(paint_mask(small, _shrink(mask, Image.Resampling.NEAREST)))
         for axes, words in zip(grid[0], ("", "truth", "prediction"), strict=True):
             axes.set_title(words, fontsize="medium")
         _class_legend(figure, class_names)
@@ -215,7 +215,7 @@ def _shrink(array: Array, resampling: Image.Resampling) -> Array:
     return np.asarray(image.resize(size, resampling))
 
 
-def _overlay(photo: Array, mask: Array) -> Array:
+def paint_mask(photo: Array, mask: Array) -> Array:
     """Lays half-transparent class colours with solid edges over a photo; both (h, w[, 3]) uint8."""
     painted = photo.astype(np.float64)
     for class_id in np.unique(mask[mask != 0]):

@@ -1,7 +1,7 @@
 """results.txt, results.json and pictures, written from nothing but the files of run directories."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from carclf.report import OPENING_METRIC, head_results, mask_results, run_result
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
 
+SUMMARY_METRICS = ("accuracy", "accuracy_damaged", "binary_accuracy", "macro_f1", "mean_ap", "dice", "dice_damaged")
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "Pillow", "tensorflow", "keras", "openvino")
 
 
@@ -84,36 +85,16 @@ def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> list[Pat
     return drawn
 
 
-def summary_rows(trees: Mapping[str, Mapping[str, Any]]) -> list[Sequence[str]]:
-    """Rows for the closing table: model, head, metric, mean with interval, trivial baseline."""
-    rows: list[Sequence[str]] = []
+def summary_rows(trees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Rows of the closing table: model, head, metric, mean, its interval, the trivial baseline."""
+    rows: list[tuple[str, ...]] = []
     for model, tree in trees.items():
         for name, head in tree["heads"].items():
-            for metric, values in head["metrics"].items():
-                if metric in SUMMARY_METRICS:
-                    low, high = values["interval"]
-                    rows.append(
-                        (
-                            model,
-                            name,
-                            metric,
-                            f"{_score(values['mean'])} ({_score(low)} to {_score(high)})",
-                            _score(values["baseline"]),
-                        )
-                    )
+            for metric in (each for each in SUMMARY_METRICS if each in head["metrics"]):
+                values = head["metrics"][metric]
+                interval = " to ".join(_score(end) for end in values["interval"])
+                rows.append((model, name, metric, _score(values["mean"]), interval, _score(values["baseline"])))
     return rows
-
-
-SUMMARY_METRICS = (
-    "accuracy",
-    "accuracy_damaged",
-    "binary_accuracy",
-    "macro_f1",
-    "mean_ap",
-    "dice",
-    "dice_damaged",
-    "false_alarm",
-)
 
 
 def _score(value: float | None) -> str:

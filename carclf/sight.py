@@ -1,6 +1,6 @@
 """A model of the config as it is used: its backbone, loaded once, and what it sees in the photos."""
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from carclf.dataset import Dataset, drop_photos
 from carclf.errors import PhotoError
 from carclf.features import Features, MapRequest, extract_features, features_key
 from carclf.hub import find_backbone
-from carclf.rundir import RunDir
 from carclf.scores import Array
 
 BACKBONE = "backbone.json"
@@ -43,18 +42,18 @@ class Sight:
 
 
 def open_backbone(
-    run: RunDir, name: str, config: BackboneConfig, embedded_fallback: bool, options: LoadOptions
+    config: BackboneConfig,
+    embedded_fallback: bool,
+    options: LoadOptions,
+    name: str,
+    known: Mapping[str, Any] | None = None,
 ) -> Backbone:
-    """Finds and loads a backbone and writes backbone.json; a run keeps the engine that it began with."""
+    """Finds and loads a backbone; a run that has begun (`known`: its backbone.json) keeps its engine."""
     source = find_backbone(name, config.local, config.handle, config.sha256, embedded_fallback)
     engine = config.engine
-    if engine == "auto" and run.has(BACKBONE):
-        known = run.read_json(BACKBONE)
-        if known["sha256"] == source.sha256 and known["image_size"] == config.image_size:
-            engine = known["engine"]
-    backbone = load_backbone(source, config.image_size, config.input_range, engine, options)
-    run.write_json(BACKBONE, describe(backbone))
-    return backbone
+    if engine == "auto" and known is not None and known["sha256"] == source.sha256:
+        engine = known["engine"]
+    return load_backbone(source, config.image_size, config.input_range, engine, options)
 
 
 def describe(backbone: Backbone) -> dict[str, Any]:
@@ -77,13 +76,12 @@ def describe(backbone: Backbone) -> dict[str, Any]:
     }
 
 
-def look_at(run: RunDir, backbone: Backbone, dataset: Dataset, request: "SightRequest", cache_dir: Path) -> Sight:
+def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache_dir: Path) -> Sight:
     """Extracts the features of a dataset; photos that cannot be read are left out or end the run.
 
     Raises:
         PhotoError: if a photo cannot be read and `request.on_bad_photo` is "stop".
     """
-    started = time.perf_counter()
     wanted = np.zeros(len(dataset.photos), bool)
     for head in dataset.heads.values():
         if head.kind == "segmentation":
@@ -94,9 +92,6 @@ def look_at(run: RunDir, backbone: Backbone, dataset: Dataset, request: "SightRe
     if features.bad and request.on_bad_photo == "stop":
         raise PhotoError("\n".join(reason for _, reason in features.bad))
     kept = np.setdiff1d(np.arange(len(dataset.photos)), [position for position, _ in features.bad])
-    inputs = {"photos": [photo.sha256 for photo in dataset.photos], "key": features_key(backbone)}
-    if not run.is_done("features", inputs):
-        run.finish("features", inputs, time.perf_counter() - started)
     return Sight(
         drop_photos(dataset, features.bad),
         describe(backbone),

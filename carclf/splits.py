@@ -16,6 +16,7 @@ from carclf.rundir import RunDir
 from carclf.scores import Array
 
 GROUPS, FOLDS = "groups.csv", "folds.csv"
+KNOWN = "known_photos.npz"  # what the training photos are recognised by when they turn up in another set
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def split_photos(
     """
     photos = [[photo.name, photo.sha256, photo.table_group] for photo in dataset.photos]
     inputs = {"photos": photos, "features": features_key, "group_similarity": settings.group_similarity}
-    if not (run.is_done("groups", inputs) and run.has(GROUPS)):
+    if not (run.is_done("groups", inputs) and run.has(GROUPS) and run.has(KNOWN)):
         _write_groups(run, dataset, vectors, settings.group_similarity, workers, inputs)
     group = run.read_table(GROUPS, ("photo",))["group"].to_numpy(np.int64)
     targets = stratified(dataset, np.arange(len(dataset.photos)))
@@ -77,7 +78,34 @@ def share_split(split: Split, owner: RunDir, run: RunDir) -> Split:
     """Gives a run the groups and folds of another one."""
     for name in (GROUPS, FOLDS):
         run.write_text(name, owner.read_text(name))
+    run.write_arrays(KNOWN, owner.read_arrays(KNOWN))
     return split
+
+
+def seen_before(run: RunDir, dataset: Dataset, vectors: Array, similarity: float, workers: int) -> Array:
+    """Tells which photos of a separate set show what a training photo shows, by the same rules as groups.
+
+    Args:
+        run: a trained run.
+        dataset: the separate set.
+        vectors: float32 (views, n, num_features) of the backbone that made the run's groups, without grid.
+        similarity: cross_validation.group_similarity.
+        workers: threads; never changes the result.
+
+    Returns:
+        bool (n,).
+    """
+    known = run.read_arrays(KNOWN)
+    hashes = hash_photos([photo.path for photo in dataset.photos], read_photo, workers)
+    count = len(known["sha256"])
+    groups = make_groups(
+        [*known["sha256"].tolist(), *(photo.sha256 for photo in dataset.photos)],
+        [None] * (count + len(dataset.photos)),
+        np.concatenate([known["dhash"], hashes]),
+        np.concatenate([known["vectors"], vectors], axis=1),
+        similarity,
+    )
+    return np.isin(groups.group[count:], groups.group[:count])
 
 
 def stratified(dataset: Dataset, photos: Array) -> dict[str, Array]:
@@ -117,6 +145,8 @@ def _write_groups(
         vectors,
         similarity,
     )
+    known = {"sha256": np.array([photo.sha256 for photo in dataset.photos]), "dhash": hashes, "vectors": vectors}
+    run.write_arrays(KNOWN, known)
     run.write_table(GROUPS, {"photo": names, "group": groups.group, **_pair_columns(groups.pairs, names)})
     run.finish("groups", inputs, time.perf_counter() - started)
 

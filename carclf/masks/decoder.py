@@ -19,7 +19,6 @@ SPEC_KEY = "spec"
 """The entry of a decoder's arrays that says how it is built; the others are its weights."""
 _PREDICTED_TOGETHER = 32  # photos; a photo's logits do not depend on it
 _FIRST_LOGIT = -2.0  # a fresh decoder says 12 %: about the share of damaged pixels, so no first shock
-_GROUPS = 8  # channel groups that are normalised together, where the channels can be divided so
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,21 @@ class MaskDecoder:
             total += mirror_back(logits, self.spec.mirror) if view == 1 else logits
         return np.asarray(total / np.float32(views), dtype=np.float32)
 
-    def predict_photos(self, reader: MapReader, photos: Array) -> NDArray[np.float32]:
-        """The logits of cached photos, int (n,), in their order: float32 (n, h, w, C)."""
+    def predict_photos(self, reader: MapReader, photos: Array, views: int | None = None) -> NDArray[np.float32]:
+        """The logits of cached photos.
+
+        Args:
+            reader: their maps.
+            photos: int (n,).
+            views: how many of them are averaged; None = all.
+
+        Returns:
+            float32 (n, h, w, C), in the order of `photos`.
+        """
         logits = np.zeros((len(photos), *grid_size(self.spec.map_shapes), self.spec.num_classes), np.float32)
         for start in range(0, len(photos), _PREDICTED_TOGETHER):
             batch = photos[start : start + _PREDICTED_TOGETHER]
-            logits[start : start + len(batch)] = self.predict_logits(reader.read_views(batch))
+            logits[start : start + len(batch)] = self.predict_logits(reader.read_views(batch, views))
         return logits
 
     def to_arrays(self) -> dict[str, Array]:
@@ -116,9 +124,9 @@ def mirror_back(grid: Array, mirror: tuple[int, ...]) -> Array:
 def make_decoder(spec: DecoderSpec, dropout: float, seed: int) -> Any:
     """Builds a decoder with fresh weights.
 
-    Every map is standardised (see `set_scaling`), brought to `channels` and added to the enlarged coarser one.
-    All levels together give the logits. The normalisation knows single photos only, so small batches do no harm and
-    a photo's answer depends on that photo alone.
+    Every map is standardised, brought to `channels` (see Entry) and added to the enlarged coarser one.
+    All levels together give the logits. Nothing normalises over a batch, so small batches do no harm and a photo's
+    answer depends on that photo alone.
 
     Args:
         spec: what is read and what comes out.
@@ -134,11 +142,11 @@ def make_decoder(spec: DecoderSpec, dropout: float, seed: int) -> Any:
     for level in spec.levels:
         shape = spec.map_shapes[level]
         inputs[level] = layers.Input(shape, name=level)
-        scaled = layers.BatchNormalization(center=False, scale=False, trainable=False, name=f"{level}_scaling")
-        side = part.convolve(part.drop(scaled(inputs[level])), 1)
+        entry = Entry(spec.channels, dropout, part.seed(), name=f"{level}_entry")
+        side = entry(inputs[level])
         if current is not None:
             side = layers.Add()([part.enlarge(current, shape[0], shape[1]), side])
-        current = part.block(part.normalise(side), 3)
+        current = part.block(layers.Activation("relu")(side), 3)
         heights.append(part.enlarge(current, height, width))
     joined = layers.Concatenate()(heights) if len(heights) > 1 else heights[0]
     wide = part.block(part.block(part.drop(joined), 1), 3)
@@ -149,7 +157,50 @@ def make_decoder(spec: DecoderSpec, dropout: float, seed: int) -> Any:
 def set_scaling(model: Any, means: Mapping[str, Array], variances: Mapping[str, Array]) -> None:
     """Tells the decoder how each level's channels are spread, float32 (c,); training leaves it alone."""
     for level, mean in means.items():
-        model.get_layer(f"{level}_scaling").set_weights([mean, variances[level]])
+        entry = model.get_layer(f"{level}_entry")
+        entry.mean.assign(mean)
+        entry.scale.assign(1.0 / np.sqrt(variances[level] + 1e-3))
+
+
+@keras.saving.register_keras_serializable("carclf")
+class Entry(layers.Layer):  # type: ignore[misc]
+    """Brings a map to the decoder's width: a 1 × 1 convolution of its standardised channels.
+
+    The scaling and the dropout (whole channels, for the whole batch) act on the small kernel, not on the large map:
+    that makes a training step a third shorter.
+    """
+
+    def __init__(self, filters: int, dropout: float, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.dropout, self.seed = filters, dropout, seed
+        self.noise = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights; mean and scale are set by `set_scaling` and never trained."""
+        channels = int(input_shape[-1] or 0)
+        fresh = keras.initializers.GlorotUniform(self.seed)
+        self.kernel = self.add_weight(name="kernel", shape=(channels, self.filters), initializer=fresh)
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        self.mean = self.add_weight(name="mean", shape=(channels,), initializer="zeros", trainable=False)
+        self.scale = self.add_weight(name="scale", shape=(channels,), initializer="ones", trainable=False)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Float32 (b, h, w, c) -> (b, h, w, filters)."""
+        scale = self.scale * 1.0
+        if training and self.dropout:
+            scale = keras.random.dropout(scale, self.dropout, seed=self.noise)
+        kernel = self.kernel * scale[:, None]
+        bias = self.bias - keras.ops.sum(kernel * self.mean[:, None], axis=0)
+        return keras.ops.conv(inputs, kernel[None, None], padding="same") + bias
+
+    def get_config(self) -> dict[str, Any]:
+        """What __init__ takes."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dropout": self.dropout,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True)
@@ -172,12 +223,8 @@ class _Parts:
             bias_initializer=keras.initializers.Constant(bias),
         )(x)
 
-    def normalise(self, x: Any) -> Any:
-        groups = int(np.gcd(_GROUPS, self.channels))
-        return layers.Activation("relu")(layers.GroupNormalization(groups, epsilon=1e-5)(x))
-
     def block(self, x: Any, size: int) -> Any:
-        return self.normalise(self.convolve(x, size))
+        return layers.Activation("relu")(self.convolve(x, size))
 
     def drop(self, x: Any) -> Any:
         return layers.SpatialDropout2D(self.dropout, seed=self.seed())(x) if self.dropout else x

@@ -49,9 +49,9 @@ class MapReader:
         """
         return {level: np.asarray(maps[self.rows[level][views, photos]]) for level, maps in self.maps.items()}
 
-    def read_views(self, photos: Array) -> dict[str, Array]:
-        """Reads every view: level -> float16 (views, b, h, w, c)."""
-        each = [self.read(photos, view) for view in range(self.views)]
+    def read_views(self, photos: Array, views: int | None = None) -> dict[str, Array]:
+        """Reads the first views, or all: level -> float16 (views, b, h, w, c)."""
+        each = [self.read(photos, view) for view in range(views or self.views)]
         return {level: np.stack([view[level] for view in each]) for level in self.maps}
 
 

@@ -1,0 +1,112 @@
+"""A trained run scored on a separate labelled set, with the metrics and intervals of cross-validation."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from carclf.calibration import decide
+from carclf.errors import CarclfError
+from carclf.groups import hash_photos, make_groups
+from carclf.heads import FittedHead
+from carclf.images import read_photo
+from carclf.mask_judging import fold_file, load_mask
+from carclf.masks.map_reader import MapReader
+from carclf.masks.scoring import MeanMask, count_pixels
+from carclf.metrics import MaskCounts, Predictions
+from carclf.predict import BATCH, MaskHead
+from carclf.records import read_predictions
+from carclf.report import head_results, mask_results
+from carclf.rundir import RunDir
+from carclf.scores import Array
+from carclf.sight import Sight
+
+
+def group_set(sight: Sight, similarity: float, workers: int) -> Array:
+    """Groups the photos of a separate set among themselves: int64 (n,)."""
+    photos = sight.dataset.photos
+    hashes = hash_photos([photo.path for photo in photos], read_photo, workers)
+    sha256s, given = [photo.sha256 for photo in photos], [photo.table_group for photo in photos]
+    return make_groups(sha256s, given, hashes, sight.plain_vectors, similarity).group
+
+
+def evaluate_head(
+    run: RunDir, name: str, head: FittedHead, sight: Sight, rows: tuple[Array, Array], seed: int
+) -> dict[str, Any]:
+    """Scores one classification head.
+
+    Args:
+        run: the trained run; its labels give the baseline.
+        name: the head's name.
+        head: the k heads, which answer together.
+        sight: the separate set.
+        rows: (int64 (m,), photos that are judged; int64 (n,), group of every photo of the set).
+        seed: of the bootstrap.
+    """
+    data, (judged, group) = sight.dataset.heads[name], rows
+    judged = judged[data.labelled[judged]]
+    _check_some(name, judged)
+    vectors = sight.vectors[:, judged]
+    logits, probabilities = head.logits(vectors), head.probabilities(vectors)
+    record = Predictions(
+        head.kind,
+        head.label_set.names,
+        tuple(sight.dataset.photos[row].name for row in judged),
+        group[judged],
+        np.zeros(len(judged), np.int64),
+        data.targets[judged],
+        logits,
+        probabilities,
+        decide(probabilities, head.kind, head.threshold),
+        np.tile(_training_shares(run, name, head), (len(judged), 1)),
+    )
+    thresholds = head.threshold.tolist() if head.kind == "multi_label" else None
+    choices = [{"fold": 0, "temperature": None, "thresholds": thresholds}]
+    return head_results(record, [], choices, data.none_label, seed)
+
+
+def evaluate_masks(
+    run: RunDir, name: str, head: MaskHead, sight: Sight, rows: tuple[Array, Array], seed: int
+) -> dict[str, Any]:
+    """Scores one segmentation head; arguments as in `evaluate_head`."""
+    data, (judged, group) = sight.dataset.heads[name], rows
+    judged = judged[data.labelled[judged]]
+    _check_some(name, judged)
+    reader = MapReader(sight.maps, sight.map_rows)
+    loaders = [partial(load_mask, data, sight.dataset.photos[row], int(row)) for row in judged]
+    folds = [run.read_arrays(fold_file(name, fold)) for fold in range(len(head.decoders))]
+    mean_mask = MeanMask(
+        np.mean([fold["mean_mask"] for fold in folds], axis=0),
+        np.mean([fold["mean_mask_thresholds"] for fold in folds], axis=0),
+    )
+    parts = [
+        count_pixels(
+            head.probabilities(reader.read_views(judged[start : start + BATCH])),
+            head.thresholds,
+            mean_mask,
+            loaders[start : start + BATCH],
+        )
+        for start in range(0, len(judged), BATCH)
+    ]
+    record = MaskCounts(
+        head.label_set.names,
+        tuple(sight.dataset.photos[row].name for row in judged),
+        group[judged],
+        np.zeros(len(judged), np.int64),
+        np.concatenate([part.counts for part in parts]),
+        np.concatenate([part.baselines for part in parts], axis=1),
+        np.concatenate([part.pixels for part in parts]),
+    )
+    return mask_results(record, [], [{"fold": 0, "thresholds": head.thresholds.tolist()}], seed)
+
+
+def _training_shares(run: RunDir, name: str, head: FittedHead) -> Array:
+    trained = read_predictions(run, name, head.kind)
+    if head.kind == "categorical":
+        return np.bincount(trained.targets, minlength=len(trained.class_names)) / len(trained.targets)
+    return np.asarray(trained.targets.mean(axis=0))
+
+
+def _check_some(name: str, judged: Array) -> None:
+    if not len(judged):
+        raise CarclfError(f"evaluate: no photo of the set that was not in training is labelled for {name}.")

@@ -1,0 +1,207 @@
+"""Photos -> answers, through exactly the pixels and features of training."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carclf.backbone import Backbone
+from carclf.calibration import decide
+from carclf.errors import PhotoError
+from carclf.heads import FittedHead
+from carclf.images import decode_photo, find_photos, mirror, photo_size, read_bytes
+from carclf.labels import LabelSet
+from carclf.masks.scoring import class_probabilities, mask_at_size
+from carclf.scores import Array
+
+BATCH = 16  # photos handed to the network at once; never changes an answer
+PROBABILITY_DIGITS = 6
+PERCENT_DIGITS = 2
+
+
+@dataclass(frozen=True)
+class MaskHead:
+    """The k decoders of a segmentation head, which answer together.
+
+    Attributes:
+        label_set: its classes.
+        decoders: carclf.masks.decoder.MaskDecoder, one per fold.
+        thresholds: float64 (num_classes,), mean over the folds.
+        levels: the maps they read.
+        views: 2 = the mirrored photo is looked at, too.
+    """
+
+    label_set: LabelSet
+    decoders: tuple[Any, ...]
+    thresholds: Array
+    levels: tuple[str, ...]
+    views: int
+
+    def probabilities(self, maps: Mapping[str, Array]) -> Array:
+        """Mean of the k decoders' logits as probabilities; level -> (views, b, h, w, c) to float32 (b, h, w, C)."""
+        chosen = {level: maps[level][: self.views] for level in self.levels}
+        return class_probabilities(np.mean([decoder.predict_logits(chosen) for decoder in self.decoders], axis=0))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one photo.
+
+    Attributes:
+        path: as it was given.
+        fields: the JSON object of one line.
+        masks: head -> uint8 (height, width) class ids at the photo's own size.
+    """
+
+    path: Path
+    fields: dict[str, Any]
+    masks: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model, ready to answer.
+
+    Attributes:
+        model: its name.
+        model_sha256: of everything that decides an answer.
+        backbone: as in training.
+        views: photo alone or photo and mirror image, as in training.
+        heads: the classification heads.
+        mask_heads: the segmentation heads.
+        workers: threads that decode; never changes an answer.
+    """
+
+    model: str
+    model_sha256: str
+    backbone: Backbone
+    views: int
+    heads: dict[str, FittedHead]
+    mask_heads: dict[str, MaskHead]
+    workers: int
+
+    def predict(self, paths: Iterable[Path]) -> Iterator[Answer | PhotoError]:
+        """Answers photo after photo, in order; a photo that cannot be read yields its error and the rest goes on."""
+        batch: list[tuple[Path, bytes, Array] | PhotoError] = []
+        for photo in self._decoded(paths):
+            batch.append(photo)
+            if len(batch) == BATCH:
+                yield from self._answer(batch)
+                batch = []
+        yield from self._answer(batch)
+
+    def look(self, images: Array) -> tuple[Array, dict[str, Array]]:
+        """Features of images (b, S, S, 3) in [0, 1]: vectors (views, b, D), level -> maps (views, b, h, w, c)."""
+        map_views = max([head.views for head in self.mask_heads.values()], default=0)
+        vectors, maps = [], []
+        for view in range(max(self.views, map_views)):
+            seen = mirror(images) if view else images
+            view_vectors, view_maps = self.backbone.extract(np.ascontiguousarray(seen), maps=view < map_views)
+            vectors.append(view_vectors)
+            maps.append(view_maps)
+        levels = maps[0] if map_views else {}
+        stacked = {level: np.stack([each[level] for each in maps[:map_views]]) for level in levels}
+        return np.stack(vectors[: self.views]), stacked
+
+    def _decoded(self, paths: Iterable[Path]) -> Iterator[tuple[Path, bytes, Array] | PhotoError]:
+        waiting: deque[Future[tuple[Path, bytes, Array] | PhotoError]] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            for path in paths:
+                waiting.append(pool.submit(_decode, path, self.backbone.image_size))
+                if len(waiting) >= 2 * BATCH:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _answer(self, batch: list[tuple[Path, bytes, Array] | PhotoError]) -> Iterator[Answer | PhotoError]:
+        read = [photo for photo in batch if not isinstance(photo, PhotoError)]
+        answers: Iterator[Answer] = iter(())
+        if read:
+            vectors, maps = self.look(np.stack([image for _, _, image in read]))
+            probabilities = {name: head.probabilities(vectors) for name, head in self.heads.items()}
+            grids = {name: head.probabilities(maps) for name, head in self.mask_heads.items()}
+            answers = (
+                self._say(path, data, {name: each[row] for name, each in (probabilities | grids).items()})
+                for row, (path, data, _) in enumerate(read)
+            )
+        for photo in batch:
+            yield photo if isinstance(photo, PhotoError) else next(answers)
+
+    def _say(self, path: Path, data: bytes, probabilities: Mapping[str, Array]) -> Answer:
+        said: dict[str, Any] = {name: _say_labels(head, probabilities[name]) for name, head in self.heads.items()}
+        masks = {}
+        for name, head in self.mask_heads.items():
+            masks[name] = mask_at_size(probabilities[name], *photo_size(path), head.thresholds)
+            said[name] = say_mask(masks[name], head.label_set)
+        fields = {
+            "photo": str(path),
+            "photo_sha256": hashlib.sha256(data).hexdigest(),
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "heads": said,
+        }
+        return Answer(path, fields, masks)
+
+
+def _decode(path: Path, image_size: int) -> tuple[Path, bytes, Array] | PhotoError:
+    try:
+        data = read_bytes(path)
+        return path, data, decode_photo(data, image_size, str(path))
+    except PhotoError as error:
+        return error
+
+
+def _say_labels(head: FittedHead, probabilities: Array) -> dict[str, Any]:
+    names = head.label_set.names
+    chosen = np.flatnonzero(decide(probabilities[None], head.kind, head.threshold)[0])
+    said: dict[str, Any] = {"kind": head.kind}
+    if head.kind == "categorical":
+        said["label"] = names[int(chosen[0])]
+    else:
+        said["labels"] = [names[int(place)] for place in chosen]
+    said["probabilities"] = {
+        name: round(float(value), PROBABILITY_DIGITS) for name, value in zip(names, probabilities, strict=True)
+    }
+    return said
+
+
+def say_mask(mask: Array, label_set: LabelSet) -> dict[str, Any]:
+    """The answer of a segmentation head: how much of the photo is damaged, and by what."""
+    percent = 100 * np.bincount(mask.ravel(), minlength=len(label_set.names) + 1) / mask.size
+    return {
+        "kind": "segmentation",
+        "damaged_percent": round(float(percent[1:].sum()), PERCENT_DIGITS),
+        "percent": {
+            name: round(float(share), PERCENT_DIGITS) for name, share in zip(label_set.names, percent[1:], strict=True)
+        },
+    }
+
+
+def list_photos(given: Iterable[Path]) -> Iterator[Path]:
+    """Yields photos as they were given, and those of folders, sorted.
+
+    Raises:
+        PhotoError: if a folder holds no photo.
+    """
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        yield from find_photos(path)
+
+
+def prompt_for_photos() -> Iterator[Path]:
+    """Asks for one image path after the other, until an empty line or the end of the input."""
+    while True:
+        try:
+            line = input("Image filepath: ").strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield Path(line).expanduser()
