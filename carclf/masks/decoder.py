@@ -49,7 +49,9 @@ class MaskDecoder:
     def __init__(self, spec: DecoderSpec, model: Any) -> None:
         self.spec = spec
         self.model = model
-        self._run = tf.function(lambda maps: model(maps, training=False), reduce_retracing=True)
+        self._run = tf.function(
+            lambda maps: model(maps, training=False), input_signature=[map_signature(spec, tf.float32)]
+        )
 
     def predict_logits(self, maps: Mapping[str, Array]) -> NDArray[np.float32]:
         """Averages the logits over the views of each photo.
@@ -114,6 +116,11 @@ class MaskDecoder:
             raise TrainingError("a mask decoder whose weights do not fit its own description: fit it again.")
         model.set_weights(weights)
         return cls(spec, model)
+
+
+def map_signature(spec: DecoderSpec, dtype: Any) -> dict[str, Any]:
+    """What a decoder's graph takes: any number of photos, so that the first call's number changes no bit."""
+    return {level: tf.TensorSpec((None, *shape), dtype, name=level) for level, shape in spec.map_shapes.items()}
 
 
 def mirror_back(grid: Array, mirror: tuple[int, ...]) -> Array:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from carclf.config import MaskTrainingConfig
 from carclf.errors import TrainingError
-from carclf.masks.decoder import DecoderSpec, MaskDecoder, make_decoder, mirror_back, set_scaling
-from carclf.masks.map_reader import MapReader, read_ahead
+from carclf.masks.decoder import DecoderSpec, MaskDecoder, make_decoder, map_signature, mirror_back, set_scaling
+from carclf.masks.map_reader import MapReader, grid_size, read_ahead
 from carclf.masks.targets import MaskTargets
 
 Array = NDArray[Any]
@@ -80,7 +80,7 @@ def train_decoder(data: MaskData, job: Job, settings: MaskTrainingConfig) -> tup
     for each in (model, averaged.model):
         set_scaling(each, *spread)
     sampler = _Sampler(data, job.train, settings, random)
-    fit = _Fit(model, settings, sampler.steps)
+    fit = _Fit(model, spec, settings, sampler.steps)
     curves = []
     for epoch in range(1, settings.epochs + 1):
         curves.append(_point(epoch, "train", [fit.step(*batch) for batch in sampler.epoch()]))
@@ -128,14 +128,15 @@ def read_batch(data: MaskData, photos: Array, views: Array) -> tuple[dict[str, A
 class _Fit:
     """The optimiser's state and one step of it."""
 
-    def __init__(self, model: Any, settings: MaskTrainingConfig, steps_per_epoch: int) -> None:
+    def __init__(self, model: Any, spec: DecoderSpec, settings: MaskTrainingConfig, steps_per_epoch: int) -> None:
         self.model = model
         self.optimizer = _make_optimizer(settings, steps_per_epoch)
         self.optimizer.build(model.trainable_variables)
         self.average = [tf.Variable(variable.value) for variable in model.trainable_variables]
         self.count = tf.Variable(0.0)
         self.decay = settings.average_decay
-        self._step = tf.function(self._train, reduce_retracing=True)
+        targets = tf.TensorSpec((None, *grid_size(spec.map_shapes), spec.num_classes + 1), tf.float16)
+        self._step = tf.function(self._train, input_signature=[map_signature(spec, tf.float16), targets])
 
     def step(self, maps: dict[str, Array], targets: Array) -> Array:
         """One step on a batch; returns its loss and pixel sums as `evaluate` does."""
