@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from carclf.backbone import LoadOptions
 from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
 from carclf.dataset import Dataset, make_dataset
 from carclf.feature_cache import locked
+from carclf.files import digest, remove_partial_files
 from carclf.judging import judge_heads
 from carclf.mask_judging import judge_masks
 from carclf.mask_sheet import draw_mask_sheet
-from carclf.results import draw_results, library_versions, make_results, write_results
+from carclf.results import draw_results, library_versions, make_results, picture_paths, write_results
 from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.sight import BACKBONE, Sight, SightRequest, describe, look_at, open_backbone
@@ -24,6 +26,7 @@ from carclf.splits import Split, share_split, split_photos
 
 LOG = logging.getLogger(__name__)
 CACHE = "cache"  # under results, shared by all models
+SEES_BY = ("sha256", "image_size", "input_range", "grid", "engine", "engine_version", "precision")
 
 
 def run_config(config: Config) -> dict[str, dict[str, Any]]:
@@ -39,6 +42,7 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
     with ExitStack() as locks:
         for run in runs.values():
             locks.enter_context(locked(run.path))
+            remove_partial_files(run.path)
         dataset = read_dataset(config)
         trees: dict[str, dict[str, Any]] = {}
         first, split = runs[config.models[0]], None
@@ -46,17 +50,17 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
             run.write_json("config.json", config.model_dump(mode="json"))
             sight = _see(config, model, run, dataset)
             # the first model's groups and folds serve all, so that models are compared over the same folds
-            split = share_split(split, first, run) if split else _split(config, run, sight)
+            if split:
+                split = share_split(split, first, run, sight.dataset, sight.plain_vectors)
+            else:
+                split = _split(config, run, sight)
             settings = (config.training, config.cross_validation)
             judge_heads(run, sight.dataset, split, (sight.vectors, sight.key), settings)
             judge_masks(run, sight, split, config.mask_training, config.cross_validation.seed)
             trees[model] = _results(config, run, sight, split)
         write_results(runs, trees, config.cross_validation.seed)
         for model, run in runs.items():
-            draw_results(run, trees[model], config.images)
-            for name, head in dataset.heads.items():
-                if head.kind == "segmentation":
-                    draw_mask_sheet(run, name, dataset, config.images / f"{model}_{name}_masks.png")
+            _draw(config.images, model, run, trees[model], dataset)
     return trees
 
 
@@ -92,7 +96,11 @@ def _see(config: Config, model: str, run: RunDir, dataset: Dataset) -> Sight:
     known = run.read_json(BACKBONE) if run.has(BACKBONE) else None
     options = backbone_options(config, model)
     backbone = open_backbone(config.backbones[model], config.embedded_fallback, options, model, known)
-    run.write_json(BACKBONE, describe(backbone))
+    facts = describe(backbone)
+    if known is not None and digest([known.get(key) for key in SEES_BY]) != digest([facts[key] for key in SEES_BY]):
+        LOG.warning("%s: the backbone changed since the last run; everything is computed again.", model)
+        run.forget()  # or its heads would be taken for heads of this backbone
+    run.write_json(BACKBONE, facts)
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
     sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)
@@ -115,6 +123,20 @@ def _results(config: Config, run: RunDir, sight: Sight, split: Split) -> dict[st
     header = make_header(run, sight, split.group, config.cross_validation.seed) | {"folds": len(split.folds)}
     heads = {name: (head.kind, head.none_label) for name, head in sight.dataset.heads.items()}
     return make_results(run, header, heads)
+
+
+def _draw(images: Path, model: str, run: RunDir, tree: dict[str, Any], dataset: Dataset) -> None:
+    """Draws the pictures of one model, unless they are there and show these very results."""
+    sheets = {name: images / f"{model}_{name}_masks.png" for name, head in dataset.heads.items() if head.masks}
+    pictures = [path for paths in picture_paths(tree, images).values() for path in paths.values()]
+    inputs = {"results": {key: value for key, value in tree.items() if key != "duration_s"}, "images": str(images)}
+    if run.is_done("pictures", inputs) and all(path.exists() for path in [*pictures, *sheets.values()]):
+        return
+    started = time.perf_counter()
+    draw_results(run, tree, images)
+    for name, path in sheets.items():
+        draw_mask_sheet(run, name, dataset, path)
+    run.finish("pictures", inputs, time.perf_counter() - started)
 
 
 def make_header(run: RunDir, sight: Sight, group: Array, seed: int) -> dict[str, Any]:

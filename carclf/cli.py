@@ -4,93 +4,51 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from carclf import __version__
+from carclf.arguments import parse_arguments
 from carclf.config import ANNOTATION_FORMATS, AnnotationConfig, Config, read_config
-from carclf.errors import CarclfError, ConfigError
+from carclf.errors import CarclfError, ConfigError, PhotoError, did_you_mean, raise_all
 
-DONE, BUG, WRONG_INPUT = 0, 1, 2
-DEFAULT_CONFIG = "application_config.json"
+DONE, WRONG_INPUT, STOPPED = 0, 2, 130  # Python itself exits with 1 after a bug; 130 is a shell's for Ctrl-C
 LOG = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0 (done), 2 (the input is wrong) or 1 (a bug)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parse(given)
-    if arguments is None and not options.debug:
-        _hush_native_libraries()
-    _set_up_logging(options.quiet, options.debug)
+    """Runs one command; returns 0 (done) or 2 (the input is wrong). A bug is raised, and Python exits with 1."""
+    debug = False
     try:
+        options = parse_arguments(sys.argv[1:] if arguments is None else arguments, COMMANDS)
+        debug = options.debug
+        if arguments is None and not debug:
+            _hush_native_libraries()
+        _set_up_logging(options.quiet, debug)
         run: Callable[[argparse.Namespace], int] = options.command
         return run(options)
     except CarclfError as error:
-        if options.debug:
-            raise
-        print(error, file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        else:
+            print(error, file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
         print("Stopped. Run the same command again to go on where it was.", file=sys.stderr)
-        return 130
+        return STOPPED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # whoever read our answers has enough of them
         return DONE
 
 
-def _parse(given: list[str]) -> argparse.Namespace:
-    """Reads the arguments; without a command, photos mean predict and none means the main job."""
-    common = _common_options()
-    parser = argparse.ArgumentParser(
-        prog="python main.py",
-        description="Severity, location, damage type and masks of car damage. Without a command: trains and judges "
-        "the models of the config; with photos or folders: classifies them.",
-    )
-    parser.add_argument("--version", action="version", version=f"carclf {__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
-    for name, (help_text, add) in COMMANDS.items():
-        sub = commands.add_parser(name, help=help_text, description=help_text, parents=[common])
-        add(sub)
-    words = [word for word in given if not word.startswith("-")]
-    if any(word in ("--help", "-h", "--version") for word in given) and not set(words) & set(COMMANDS):
-        return parser.parse_args(given)
-    if not given or given[0] not in COMMANDS:
-        bare, rest = common.parse_known_args(given)
-        given = ["predict" if rest else "run", *given]
-        del bare
-    return parser.parse_args(given)
-
-
-def _common_options() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help=f"default: {DEFAULT_CONFIG}")
-    common.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    common.add_argument(
-        "--debug", type=_true_or_false, nargs="?", const=True, default=False, help="show tracebacks and all messages"
-    )
-    return common
-
-
-def _true_or_false(word: str) -> bool:
-    if word.lower() in ("true", "1", "yes"):
-        return True
-    if word.lower() in ("false", "0", "no"):
-        return False
-    raise argparse.ArgumentTypeError(f'"{word}" is neither True nor False')
-
-
 def _set_up_logging(quiet: bool, debug: bool) -> None:
     """Messages go to stderr; TensorFlow's own noise is switched off before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
     root = logging.getLogger("carclf")
-    root.setLevel(level)
-    root.propagate = False
-    if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
+    root.handlers, root.propagate = [handler], False
 
 
 def _hush_native_libraries() -> None:
@@ -109,7 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     from carclf.terminal import print_summary
 
     trees = run_config(config)
-    print_summary(trees, config.results, config.images)
+    if not options.quiet:
+        print_summary(trees, config.results, config.images)
     return DONE
 
 
@@ -119,19 +78,28 @@ def _add_nothing(parser: argparse.ArgumentParser) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     config: Config = read_config(options.config)
-    from carclf.terminal import print_answers
+    _check_photos(options.photos, options.prompt)
+    from carclf.terminal import Overlays, answer_prompts, print_answers
     from carclf.using import open_predictor
 
     predictor = open_predictor(config, options.model)
+    overlays = Overlays(options.overlays) if options.overlays else None
     if options.prompt:
-        from carclf.predict import prompt_for_photos
-
-        return print_answers(predictor, prompt_for_photos(), options.overlays)
-    if not options.photos:
-        raise CarclfError("predict: no photo was given. Name photos or folders, or ask for a prompt with --prompt.")
+        return answer_prompts(predictor, overlays)
     from carclf.predict import list_photos
 
-    return print_answers(predictor, list_photos(options.photos), options.overlays)
+    return print_answers(predictor.predict(list_photos(options.photos)), overlays)
+
+
+def _check_photos(photos: Sequence[Path], prompt: bool) -> None:
+    """Tells what can be told before a model is loaded."""
+    if prompt and photos:
+        raise PhotoError(f"{photos[0]}: --prompt asks for the photos. Name photos, or ask for the prompt.")
+    if not prompt and not photos:
+        raise PhotoError("predict: no photo was given. Name photos or folders, or ask for a prompt with --prompt.")
+    missing = [photo for photo in photos if not os.path.lexists(photo)]
+    if photos and len(missing) == len(photos):
+        raise_all(PhotoError, [f"{photo}: no such file or folder." for photo in missing])
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -155,12 +123,18 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _annotation(config: Config, given_format: str, path: str) -> AnnotationConfig:
     """Reads --annotations as the config reads its own."""
     heads = [name for name, head in config.heads.items() if head.kind == "segmentation"]
-    if given_format not in ANNOTATION_FORMATS or len(heads) != 1:
+    if given_format not in ANNOTATION_FORMATS:
+        guess = did_you_mean(given_format, ANNOTATION_FORMATS)
         raise ConfigError(
-            f"--annotations {given_format}: one of {', '.join(ANNOTATION_FORMATS)} and a config with one segmentation "
-            f"head were expected; the config has {len(heads)}."
+            f'--annotations: "{given_format}" is no format.{guess} Formats: {", ".join(ANNOTATION_FORMATS)}.'
         )
-    return AnnotationConfig(format=given_format, path=Path(path).absolute(), head=heads[0])
+    if len(heads) != 1:
+        raise ConfigError(f"--annotations: needs one segmentation head, the config has {', '.join(heads) or 'none'}.")
+    place = Path(path).absolute()
+    if not (place.is_dir() if given_format == "masks" else place.is_file()):
+        wanted = "folder" if given_format == "masks" else "file"
+        raise ConfigError(f"--annotations {given_format}: {place}: no such {wanted}.")
+    return AnnotationConfig(format=given_format, path=place, head=heads[0])
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +166,7 @@ def _backbone(options: argparse.Namespace) -> int:
 
 def _add_backbone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--architecture", default="MobileNet", help="MobileNet, MobileNetV2 or ResNet50V2")
-    parser.add_argument("--alpha", type=float, default=None, help="width of a MobileNet; default 1.0")
+    parser.add_argument("--alpha", type=float, default=1.0, help="width of a MobileNet; default 1.0")
     parser.add_argument("--weights", default="imagenet", help='a weights file of keras.applications, or "imagenet"')
     parser.add_argument("--to", type=Path, required=True, help="folder of the SavedModel")
     parser.add_argument("--train-embedded", action="store_true", help="train the shipped backbone again")

@@ -159,7 +159,7 @@ class TrainingConfig(Section):
     learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size of the optimiser")
     l2: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], OneOrMore] = Field(
         min_length=1,
-        default=(5e-5, 1.5e-4, 5e-4, 1.5e-3, 5e-3),
+        default=(5e-5, 1.5e-4, 5e-4, 2.5e-3),
         description="weight of the squared weights in the loss, in units of the features' total variance; several: "
         "each fold chooses inside its training part",
     )

@@ -18,7 +18,7 @@ from carclf.linear import Problem, Rows, fit_linear, logits_of, original_weights
 from carclf.scores import Array, ratio
 
 INNER_TOLERANCE = 1e-3  # of the inner fits, whose losses are only compared
-TOLERANCE = 1e-5  # of the fits that are scored and kept
+TOLERANCE = 1e-4  # of the fits that are scored and kept
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _member(index: Array, count: int) -> Array:
 
 
 def _choose_strengths(desk: _Desk, inner: Sequence[Array], settings: Settings) -> tuple[list[Array], Array]:
-    """Chooses each fold's l2 by its inner log loss, from the strongest to the first that is worse for every fold.
+    """Chooses each fold's l2 by its inner log loss, from the strongest to the first that is worse for the fold.
 
     Returns:
         for each fold float32 (n, num_classes), the logits of its training photos by inner heads that never saw them;
@@ -119,6 +119,7 @@ def _choose_strengths(desk: _Desk, inner: Sequence[Array], settings: Settings) -
     columns = desk.question.columns()
     best_losses, strengths = np.full(len(inner), np.inf), np.zeros(len(inner))
     best_logits, weights = [np.zeros_like(columns) for _ in inner], None
+    better = np.ones(len(inner), bool)
     for strength in sorted(settings.l2, reverse=True):
         problem = desk.problem(trained, np.full(len(parts), strength))
         weights = fit_linear(desk.rows, problem, settings.max_steps, INNER_TOLERANCE, weights)
@@ -129,7 +130,7 @@ def _choose_strengths(desk: _Desk, inner: Sequence[Array], settings: Settings) -
                 for logits, own in zip(held_out, judged, strict=True)
             ]
         )
-        better = losses < best_losses
+        better &= losses < best_losses  # how long the others go on must not matter to a fold
         for fold in np.flatnonzero(better):
             best_losses[fold], strengths[fold], best_logits[fold] = losses[fold], strength, held_out[fold]
         if not better.any():

@@ -17,6 +17,8 @@ from carclf.scores import Array
 from carclf.splits import Split, inner_folds
 
 LOG = logging.getLogger(__name__)
+FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
+FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
 FITTING_VERSION = 1  # raised whenever the same inputs give other heads than before
 
 
@@ -53,7 +55,7 @@ def judge_heads(
             "seed": validation.seed,
             "version": FITTING_VERSION,
         }
-        if run.is_done(name, inputs):
+        if run.is_done(name, inputs) and all(run.has(f"{name}/{file}") for file in FILES):
             continue
         started = time.perf_counter()
         if inner is None:

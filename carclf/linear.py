@@ -14,7 +14,7 @@ from scipy.special import expit, log_softmax, softmax
 from carclf.errors import TrainingError
 from carclf.scores import Array
 
-RANK_TOLERANCE = 1e-7  # directions whose variance is below this share of the largest hold rounding errors only
+RANK_TOLERANCE = 1e-6  # directions whose variance is below this share of the largest hold rounding errors only
 CURVATURE = {"categorical": 0.5, "multi_label": 0.25}  # bounds of the second derivative of the loss
 
 
@@ -25,7 +25,7 @@ class Rows:
     Attributes:
         coordinates: float32 (num_rows, rank + 1), centred on the mean of all rows; the last column is 1, for the bias.
         variances: float64 (rank + 1,), the mean square of each column.
-        axes: float64 (num_features, rank), orthonormal: vectors = coordinates[:, :-1] @ axes.T + mean.
+        axes: float32 (num_features, rank), orthonormal: vectors = coordinates[:, :-1] @ axes.T + mean.
         mean: float64 (num_features,).
     """
 
@@ -45,15 +45,15 @@ def make_rows(vectors: Array) -> Rows:
     centred = (vectors - mean).astype(np.float32)
     num_rows, num_features = centred.shape
     wide = num_features > num_rows
-    gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
+    gram = centred @ centred.T if wide else centred.T @ centred
     squares, basis = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
     kept = squares > max(squares[-1], 0.0) * RANK_TOLERANCE
     if not kept.any():
         raise TrainingError("The features of all photos are the same: the backbone does not see the photos.")
-    squares, basis = squares[kept], basis[:, kept]
-    axes = (centred.T @ basis.astype(np.float32)) / np.sqrt(squares) if wide else basis
-    coordinates = np.concatenate([centred @ axes.astype(np.float32), np.ones((num_rows, 1), np.float32)], axis=1)
-    return Rows(coordinates, np.append(squares / num_rows, 1.0), axes, mean)
+    squares, basis = squares[kept].astype(np.float64), basis[:, kept]
+    axes = (centred.T @ basis) / np.sqrt(squares, dtype=np.float32) if wide else basis
+    coordinates = np.concatenate([centred @ axes, np.ones((num_rows, 1), np.float32)], axis=1)
+    return Rows(coordinates, (coordinates**2).mean(axis=0, dtype=np.float64), axes, mean)
 
 
 def probabilities_of(logits: Array, kind: str) -> Array:

@@ -25,6 +25,7 @@ from carclf.scores import Array
 from carclf.sight import Sight
 from carclf.splits import Split
 
+FILES = ("history.csv", "choices.json", "predictions.csv")
 MASKS_VERSION = 1  # raised whenever the same inputs give other masks than before
 
 
@@ -40,7 +41,7 @@ def judge_masks(run: RunDir, sight: Sight, split: Split, settings: MaskTrainingC
             photos = np.flatnonzero(head.labelled)
             work = _Work(name, head, [sight.dataset.photos[row] for row in photos], split, photos)
             inputs = work.inputs(sight.key, settings, seed)
-            if not run.is_done(name, inputs):
+            if not (run.is_done(name, inputs) and all(run.has(f"{name}/{file}") for file in FILES)):
                 _judge(run, work, sight, (settings, seed), inputs)
 
 

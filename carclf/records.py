@@ -95,7 +95,9 @@ def write_history(run: RunDir, head: str, history: Sequence[dict[str, Any]]) -> 
 
 def read_history(run: RunDir, head: str) -> list[dict[str, Any]]:
     """Reads <head>/history.csv."""
-    rows = run.read_table(f"{head}/history.csv", ("split",)).to_dict("records")
+    table = run.read_table(f"{head}/history.csv", ("split",))
+    scores = {name: pd.to_numeric(table[name], errors="coerce") for name in ("loss", "metric")}  # empty = undefined
+    rows = table.assign(**scores).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
@@ -137,8 +139,9 @@ def _on(predictions: Predictions) -> Array:
 
 
 def _cells(rows: Array, names: Sequence[str]) -> list[str]:
-    """Bool (n, num_classes) -> cells as in a label table: `a`, `a;b`, NULL."""
-    return [";".join(names[int(place)] for place in np.flatnonzero(row)) or NULL for row in rows]
+    """Bool (n, num_classes) -> cells as in a label table: `a`, `a;b`, NULL; empty if NULL is a class that is off."""
+    none = "" if NULL in names else NULL
+    return [";".join(names[int(place)] for place in np.flatnonzero(row)) or none for row in rows]
 
 
 def _rows(cells: "pd.Series[str]", names: Sequence[str]) -> Array:

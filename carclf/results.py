@@ -49,7 +49,7 @@ def make_results(run: RunDir, header: Mapping[str, Any], heads: Mapping[str, tup
 
 def _durations(run: RunDir) -> dict[str, float]:
     seconds = run.seconds()
-    return seconds | {"total": sum(seconds.values())}
+    return seconds | {"total": sum(spent for stage, spent in seconds.items() if "/" not in stage)}  # a/b is part of a
 
 
 def write_results(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]], seed: int) -> None:
@@ -68,21 +68,28 @@ def write_results(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]
         run.write_text("results.txt", text)
 
 
-def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> list[Path]:
-    """Draws curves, confusion matrices and reliability diagrams of one model; returns the pictures."""
+def picture_paths(tree: Mapping[str, Any], images: Path) -> dict[str, dict[str, Path]]:
+    """Where the pictures of each head go: head -> what it shows -> path."""
+    shown = ("accuracy", "loss", "confusion", "reliability")
+    return {
+        name: {
+            what: images / f"{tree['model']}_{name}_{what}.png"
+            for what in shown
+            if what != "reliability" or head["kind"] != "segmentation"
+        }
+        for name, head in tree["heads"].items()
+    }
+
+
+def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> None:
+    """Draws curves, confusion matrices and reliability diagrams of one model."""
     images.mkdir(parents=True, exist_ok=True)
-    drawn: list[Path] = []
-    for name, head in tree["heads"].items():
-        stem = f"{tree['model']}_{name}"
-        paths = {what: images / f"{stem}_{what}.png" for what in ("accuracy", "loss", "confusion", "reliability")}
+    for name, paths in picture_paths(tree, images).items():
+        head, title = tree["heads"][name], f"{tree['model']}, {name}"
         plot_history(read_history(run, name), name, OPENING_METRIC[head["kind"]], paths["accuracy"], paths["loss"])
-        plot_confusion(head, f"{tree['model']}, {name}", paths["confusion"])
-        if head["kind"] == "segmentation":
-            del paths["reliability"]
-        else:
-            plot_reliability(head, f"{tree['model']}, {name}", paths["reliability"])
-        drawn += paths.values()
-    return drawn
+        plot_confusion(head, title, paths["confusion"])
+        if "reliability" in paths:
+            plot_reliability(head, title, paths["reliability"])
 
 
 def summary_rows(trees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:

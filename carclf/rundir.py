@@ -6,14 +6,15 @@ results/<model>/<head>/  predictions.csv  history.csv  choices.json  heads.npz  
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
-from carclf.errors import RunDirError
+from carclf.errors import RunDirError, listed
 from carclf.files import digest, write_json, write_text, write_whole
 from carclf.scores import Array
 
@@ -31,7 +32,11 @@ class RunDir:
     # -- stages
 
     def is_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether a stage is there, made from these very inputs; says in one line if its inputs changed."""
+        """Whether a stage is there, made from these very inputs.
+
+        If its inputs changed, it says so in one line and forgets the stage: while its files are written anew, old and
+        new ones lie side by side, and a kill in between must not leave them taken for either.
+        """
         known = self._stages().get(stage)
         if known is None:
             return False
@@ -40,7 +45,28 @@ class RunDir:
         changed = [name for name, value in _digests(inputs).items() if known["inputs"].get(name) != value]
         what = " and ".join(changed) or "its inputs"
         LOG.warning("%s, %s: %s changed since the last run; computed again.", self.path.name, stage, what)
+        self.forget(stage)
         return False
+
+    def forget(self, *stages: str) -> None:
+        """Notes that some stages are not there; without names, none of them."""
+        known = self._stages()
+        left = {stage: facts for stage, facts in known.items() if stages and stage not in stages}
+        if left != known:
+            write_json(self.path / STAGES, left)
+
+    def check_finished(self, stages: Iterable[str]) -> None:
+        """Makes sure that all of these stages are there.
+
+        Raises:
+            RunDirError: names those that are not.
+        """
+        known = self._stages()
+        if missing := [stage for stage in stages if stage not in known]:
+            raise RunDirError(
+                f"{self.path}: {listed(missing)} not trained, or not to the end. "
+                "Train first: python main.py --config application_config.json"
+            )
 
     def finish(self, stage: str, inputs: Mapping[str, Any], seconds: float) -> None:
         """Notes that all files of a stage are there."""
@@ -119,7 +145,7 @@ class RunDir:
         try:
             with np.load(self.path / name, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise _unreadable(self.path / name, error) from error
 
 

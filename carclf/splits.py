@@ -1,5 +1,7 @@
 """Dataset and vectors -> groups.csv and folds.csv of a run: who must stay together, and who judges whom."""
 
+import csv
+import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import numpy as np
 
 from carclf.config import CrossValidationConfig
 from carclf.dataset import Dataset
+from carclf.errors import FoldError, listed
 from carclf.folds import Fold, check_folds, make_folds, make_splits, read_folds_file
 from carclf.groups import Groups, Pair, hash_photos, make_groups
 from carclf.images import read_photo
@@ -62,23 +65,45 @@ def split_photos(
     names |= {name: ("mask",) for name, head in dataset.heads.items() if head.kind == "segmentation"}
     inputs |= {"labels": {name: each.tolist() for name, each in targets.items()}, "group": group.tolist()}
     inputs |= {"folds": settings.folds, "seed": settings.seed}
-    if settings.folds_file is not None:
-        fold = _given_folds(settings.folds_file, dataset, group)
-    elif run.is_done("folds", inputs) and run.has(FOLDS):
+    given = None if settings.folds_file is None else _given_folds(run, settings.folds_file, dataset, group)
+    inputs |= {"given folds": None if given is None else given.tolist()}
+    done = run.is_done("folds", inputs) and run.has(FOLDS)
+    if given is not None:
+        fold = given
+    elif done:
         fold = run.read_table(FOLDS, ("photo",))["fold"].to_numpy(np.int64)
     else:
         fold = make_folds(group, targets, settings.folds, settings.seed)
     notes = check_folds(group, targets, names, int(fold.max()) + 1)
-    run.write_table(FOLDS, {"photo": [photo.name for photo in dataset.photos], "group": group, "fold": fold})
-    run.finish("folds", inputs, 0.0)
+    if not done:
+        run.write_table(FOLDS, {"photo": [photo.name for photo in dataset.photos], "group": group, "fold": fold})
+        run.finish("folds", inputs, 0.0)
     return Split(group, fold, notes)
 
 
-def share_split(split: Split, owner: RunDir, run: RunDir) -> Split:
-    """Gives a run the groups and folds of another one."""
+def share_split(split: Split, owner: RunDir, run: RunDir, dataset: Dataset, vectors: Array) -> Split:
+    """Gives a run the groups and folds of another one.
+
+    Args:
+        split: of the owner.
+        owner: the run that made them.
+        run: the run that takes them.
+        dataset: what the run's backbone could read.
+        vectors: float32 (views, n, num_features) of the run's own backbone, by which it knows its photos again.
+
+    Raises:
+        FoldError: if the two runs could not read the same photos.
+    """
+    theirs, ours = owner.read_table(FOLDS, ("photo",))["photo"].tolist(), [photo.name for photo in dataset.photos]
+    if theirs != ours:
+        raise FoldError(
+            f"{owner.path.name} and {run.path.name} could not read the same photos, so they cannot share folds: "
+            f"{listed(sorted(set(theirs) ^ set(ours)))}. Replace these photos or delete their lines."
+        )
+    run.forget("groups", "folds")  # made from other features than the run would take if it were alone
     for name in (GROUPS, FOLDS):
         run.write_text(name, owner.read_text(name))
-    run.write_arrays(KNOWN, owner.read_arrays(KNOWN))
+    run.write_arrays(KNOWN, owner.read_arrays(KNOWN) | {"vectors": vectors})
     return split
 
 
@@ -151,6 +176,28 @@ def _write_groups(
     run.finish("groups", inputs, time.perf_counter() - started)
 
 
+def _read_pairs(run: RunDir, names: list[str]) -> tuple[Pair, ...]:
+    """The pairs that _pair_columns has written."""
+    columns = ("similar_to", "similarity", "reason")
+    table, place = run.read_table(GROUPS, ("photo", *columns)), {name: row for row, name in enumerate(names)}
+    return tuple(
+        Pair(place[first], second, float(similarity), reason)
+        for second, cells in enumerate(zip(*(table[column] for column in columns), strict=True))
+        for first, similarity, reason in zip(*map(_split, cells), strict=True)
+    )
+
+
+def _joined(values: list[str]) -> str:
+    """Joins values by `;`; one that holds a `;` itself is quoted."""
+    cell = io.StringIO()
+    csv.writer(cell, delimiter=";", lineterminator="").writerow(values)
+    return cell.getvalue()
+
+
+def _split(cell: str) -> list[str]:
+    return next(csv.reader([cell], delimiter=";"), [])
+
+
 def _pair_columns(pairs: tuple[Pair, ...], names: list[str]) -> dict[str, list[str]]:
     """The pairs that made the groups, each in the row of its later photo; several are joined by `;`."""
     cells: dict[str, list[list[str]]] = {name: [[] for _ in names] for name in ("similar_to", "similarity", "reason")}
@@ -158,10 +205,10 @@ def _pair_columns(pairs: tuple[Pair, ...], names: list[str]) -> dict[str, list[s
         cells["similar_to"][pair.second].append(names[pair.first])
         cells["similarity"][pair.second].append(f"{pair.similarity:.4f}")
         cells["reason"][pair.second].append(pair.reason)
-    return {name: [";".join(cell) for cell in column] for name, column in cells.items()}
+    return {name: [_joined(cell) for cell in column] for name, column in cells.items()}
 
 
-def _given_folds(path: Path, dataset: Dataset, group: Array) -> Array:
+def _given_folds(run: RunDir, path: Path, dataset: Dataset, group: Array) -> Array:
     names = [photo.name for photo in dataset.photos]
     skipped = [photo.name for photo in dataset.skipped]
-    return read_folds_file(path, names, Groups(group, ()), skipped)
+    return read_folds_file(path, names, Groups(group, _read_pairs(run, names)), skipped)

@@ -38,6 +38,7 @@ def open_predictor(config: Config, model: str | None = None) -> Predictor:
         RunDirError: if it is not trained, or was trained otherwise than the config says now.
     """
     run, backbone = _open(config, model)
+    run.check_finished(config.heads)
     heads = read_heads(run, {name: head.kind for name, head in config.heads.items()})
     mask_heads = {
         name: read_mask_head(run, name, read_label_file(head.labels), config.mask_training.views)
