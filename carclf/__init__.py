@@ -3,6 +3,7 @@
 The modules, in dependency order: each imports only from those above it. A test sees to it.
 
     errors         CarclfError and its kinds
+    files          files that are whole or not there
     strict_json    JSON files read strictly: line and column of a mistake, no repeated key
     config_types   the building blocks of the config
     config_errors  pydantic's findings -> errors of the config: place, what came, what was expected
@@ -14,7 +15,6 @@ The modules, in dependency order: each imports only from those above it. A test 
     scores         scores of plain arrays under many sets of row weights at once
     metrics        out-of-fold predictions -> accuracy, F1, AP, AUC, Dice, IoU, calibration error
     intervals      bootstrap over groups; trivial baselines
-    files          files that are either whole or not there
     rundir         the run directory: the only module that knows its file names; resume
     groups         photos of one thing: same bytes, near-duplicates, the `group` column
     folds          grouped k folds that spread every label of every head evenly
@@ -37,20 +37,26 @@ The modules, in dependency order: each imports only from those above it. A test 
     linear         regularised logistic regression for many training parts at once
     calibration    logits of photos a head never saw -> temperature, thresholds
     heads          classification heads; logits out
-    masks/         mask decoders
+    masks/         mask decoders on the frozen maps, fold by fold
     crossval       folds × head -> out-of-fold predictions, histories, k heads
-    records        predictions, curves and heads <-> files of the run directory
+    records        out-of-fold predictions, curves and heads <-> files of the run directory
+    splits         groups.csv and folds.csv of a run
+    sight          what a backbone sees in the photos of a dataset
+    judging        the classification heads of a run, cross-validated or read
+    mask_judging   the segmentation heads of a run, fold by fold
     report         records of out-of-fold predictions -> the tree of results.json
     report_text    the tree of results.json -> results.txt
     compare        several models on the same photos and folds: paired differences
     plots          curves, confusion matrices, overlays
-    predict        photos -> answers, through exactly the pixels and features of training
-    evaluate       a trained run on a separate labelled set
+    mask_sheet     photos with true and predicted masks, from the best to the worst
     results        results.txt, results.json and pictures from the files of run directories
-    sight          a model as it is used: its backbone, loaded once, and what it sees in the photos
-    splits         dataset and vectors -> groups.csv and folds.csv of a run
-    judging        the classification heads of a run, cross-validated or read
     app            the main job on one screen
+    predict        photos -> answers, through exactly the pixels and features of training
+    trained        opens a trained run: backbone, heads, decoders
+    evaluate       a trained run on a separate labelled set
+    using          a trained run put to use: classifying, evaluating
+    terminal       what a person at a terminal sees
+    arguments      words of the command line -> a command and its options
     cli            the command line: arguments, errors, exit codes
 """
 

@@ -18,7 +18,7 @@ from carclf.files import digest, remove_partial_files
 from carclf.judging import judge_heads
 from carclf.mask_judging import judge_masks
 from carclf.mask_sheet import draw_mask_sheet
-from carclf.results import draw_results, library_versions, make_results, picture_paths, write_results
+from carclf.results import PICTURES, draw_results, library_versions, make_results, picture_paths, write_results
 from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.sight import BACKBONE, Sight, SightRequest, describe, look_at, open_backbone
@@ -130,13 +130,13 @@ def _draw(images: Path, model: str, run: RunDir, tree: dict[str, Any], dataset: 
     sheets = {name: images / f"{model}_{name}_masks.png" for name, head in dataset.heads.items() if head.masks}
     pictures = [path for paths in picture_paths(tree, images).values() for path in paths.values()]
     inputs = {"results": {key: value for key, value in tree.items() if key != "duration_s"}, "images": str(images)}
-    if run.is_done("pictures", inputs) and all(path.exists() for path in [*pictures, *sheets.values()]):
+    if run.is_done(PICTURES, inputs) and all(path.exists() for path in [*pictures, *sheets.values()]):
         return
     started = time.perf_counter()
     draw_results(run, tree, images)
     for name, path in sheets.items():
         draw_mask_sheet(run, name, dataset, path)
-    run.finish("pictures", inputs, time.perf_counter() - started)
+    run.finish(PICTURES, inputs, time.perf_counter() - started)
 
 
 def make_header(run: RunDir, sight: Sight, group: Array, seed: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _set_up_logging(quiet: bool, debug: bool) -> None:
 
 def _hush_native_libraries() -> None:
     """TensorFlow's C++ parts print to file 2 whatever one sets: it goes nowhere, Python's stderr stays."""
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 

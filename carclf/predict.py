@@ -1,6 +1,8 @@
 """Photos -> answers, through exactly the pixels and features of training."""
 
 import hashlib
+import stat
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +24,8 @@ from carclf.scores import Array
 BATCH = 16  # photos handed to the network at once; never changes an answer
 PROBABILITY_DIGITS = 6
 PERCENT_DIGITS = 2
+PROMPT = "Image filepath: "  # the predecessor's words
+QUOTES = ("'", '"')
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,23 @@ class MaskHead:
         """Mean of the k decoders' logits as probabilities; level -> (views, b, h, w, c) to float32 (b, h, w, C)."""
         chosen = {level: maps[level][: self.views] for level in self.levels}
         return class_probabilities(np.mean([decoder.predict_logits(chosen) for decoder in self.decoders], axis=0))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One photo, ready for the network.
+
+    Attributes:
+        path: as it was given.
+        sha256: of the file's bytes, hex.
+        image: float32 (S, S, 3) in [0, 1].
+        size: (width, height) of the photo held upright.
+    """
+
+    path: Path
+    sha256: str
+    image: Array
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -85,10 +106,14 @@ class Predictor:
     mask_heads: dict[str, MaskHead]
     workers: int
 
-    def predict(self, paths: Iterable[Path]) -> Iterator[Answer | PhotoError]:
-        """Answers photo after photo, in order; a photo that cannot be read yields its error and the rest goes on."""
-        batch: list[tuple[Path, bytes, Array] | PhotoError] = []
-        for photo in self._decoded(paths):
+    def predict(self, photos: Iterable[Path | PhotoError]) -> Iterator[Answer | PhotoError]:
+        """Answers photo after photo, in order; a photo that cannot be read yields its error and the rest goes on.
+
+        Args:
+            photos: paths; an error among them (see list_photos) is passed on in its place.
+        """
+        batch: list[Decoded | PhotoError] = []
+        for photo in self._decoded(photos):
             batch.append(photo)
             if len(batch) == BATCH:
                 yield from self._answer(batch)
@@ -108,50 +133,54 @@ class Predictor:
         stacked = {level: np.stack([each[level] for each in maps[:map_views]]) for level in levels}
         return np.stack(vectors[: self.views]), stacked
 
-    def _decoded(self, paths: Iterable[Path]) -> Iterator[tuple[Path, bytes, Array] | PhotoError]:
-        waiting: deque[Future[tuple[Path, bytes, Array] | PhotoError]] = deque()
+    def _decoded(self, photos: Iterable[Path | PhotoError]) -> Iterator[Decoded | PhotoError]:
+        """Decodes in threads, in order, at most two batches ahead."""
+        waiting: deque[Future[Decoded | PhotoError]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
-            for path in paths:
-                waiting.append(pool.submit(_decode, path, self.backbone.image_size))
+            for photo in photos:
+                waiting.append(pool.submit(_decode, photo, self.backbone.image_size))
                 if len(waiting) >= 2 * BATCH:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
-    def _answer(self, batch: list[tuple[Path, bytes, Array] | PhotoError]) -> Iterator[Answer | PhotoError]:
-        read = [photo for photo in batch if not isinstance(photo, PhotoError)]
+    def _answer(self, batch: list[Decoded | PhotoError]) -> Iterator[Answer | PhotoError]:
+        read = [photo for photo in batch if isinstance(photo, Decoded)]
         answers: Iterator[Answer] = iter(())
         if read:
-            vectors, maps = self.look(np.stack([image for _, _, image in read]))
+            vectors, maps = self.look(np.stack([photo.image for photo in read]))
             probabilities = {name: head.probabilities(vectors) for name, head in self.heads.items()}
-            grids = {name: head.probabilities(maps) for name, head in self.mask_heads.items()}
+            probabilities |= {name: head.probabilities(maps) for name, head in self.mask_heads.items()}
             answers = (
-                self._say(path, data, {name: each[row] for name, each in (probabilities | grids).items()})
-                for row, (path, data, _) in enumerate(read)
+                self._say(photo, {name: each[row] for name, each in probabilities.items()})
+                for row, photo in enumerate(read)
             )
-        for photo in batch:
-            yield photo if isinstance(photo, PhotoError) else next(answers)
+        for each in batch:
+            yield each if isinstance(each, PhotoError) else next(answers)
 
-    def _say(self, path: Path, data: bytes, probabilities: Mapping[str, Array]) -> Answer:
+    def _say(self, photo: Decoded, probabilities: Mapping[str, Array]) -> Answer:
         said: dict[str, Any] = {name: _say_labels(head, probabilities[name]) for name, head in self.heads.items()}
         masks = {}
         for name, head in self.mask_heads.items():
-            masks[name] = mask_at_size(probabilities[name], *photo_size(path), head.thresholds)
+            masks[name] = mask_at_size(probabilities[name], *photo.size, head.thresholds)
             said[name] = say_mask(masks[name], head.label_set)
         fields = {
-            "photo": str(path),
-            "photo_sha256": hashlib.sha256(data).hexdigest(),
+            "photo": str(photo.path),
+            "photo_sha256": photo.sha256,
             "model": self.model,
             "model_sha256": self.model_sha256,
             "heads": said,
         }
-        return Answer(path, fields, masks)
+        return Answer(photo.path, fields, masks)
 
 
-def _decode(path: Path, image_size: int) -> tuple[Path, bytes, Array] | PhotoError:
+def _decode(photo: Path | PhotoError, image_size: int) -> Decoded | PhotoError:
+    if isinstance(photo, PhotoError):
+        return photo
     try:
-        data = read_bytes(path)
-        return path, data, decode_photo(data, image_size, str(path))
+        data = read_bytes(photo)
+        image = decode_photo(data, image_size, str(photo))
+        return Decoded(photo, hashlib.sha256(data).hexdigest(), image, photo_size(photo))
     except PhotoError as error:
         return error
 
@@ -182,26 +211,39 @@ def say_mask(mask: Array, label_set: LabelSet) -> dict[str, Any]:
     }
 
 
-def list_photos(given: Iterable[Path]) -> Iterator[Path]:
-    """Yields photos as they were given, and those of folders, sorted.
-
-    Raises:
-        PhotoError: if a folder holds no photo.
-    """
+def list_photos(given: Iterable[Path]) -> Iterator[Path | PhotoError]:
+    """Yields photos as they were given, and those of folders, sorted; an error for what is neither."""
     for path in given:
-        if not path.is_dir():
-            yield path
-            continue
-        yield from find_photos(path)
+        try:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                yield from find_photos(path)
+            elif stat.S_ISREG(mode):
+                yield path
+            else:
+                yield PhotoError(f"{path}: is no file that can be read again. Save the photo as a file.")
+        except FileNotFoundError:
+            yield PhotoError(f"{path}: no such file or folder.")
+        except PhotoError as error:
+            yield error
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+            yield PhotoError(f"{str(path)!r}: cannot be read ({getattr(error, 'strerror', None) or error}).")
 
 
 def prompt_for_photos() -> Iterator[Path]:
     """Asks for one image path after the other, until an empty line or the end of the input."""
     while True:
+        # where the answers go to a pipe, the question must not
+        print(PROMPT, end="", flush=True, file=sys.stdout if sys.stdout.isatty() else sys.stderr)
         try:
-            line = input("Image filepath: ").strip()
+            line = input().strip()
         except EOFError:
             return
         if not line:
             return
-        yield Path(line).expanduser()
+        if len(line) > 1 and line[0] == line[-1] and line[0] in QUOTES:
+            line = line[1:-1]  # terminals quote what is dragged into them
+        try:
+            yield Path(line).expanduser()
+        except RuntimeError:  # ~somebody who is not known here
+            yield Path(line)
