@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,22 @@ from carclf import __version__
 from carclf.backbone import LoadOptions
 from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
 from carclf.dataset import Dataset, make_dataset
+from carclf.errors import CarclfError, raise_all
 from carclf.feature_cache import locked
 from carclf.files import digest, remove_partial_files
+from carclf.hub import Source
 from carclf.judging import judge_heads
-from carclf.mask_judging import judge_masks
+from carclf.mask_judging import MaskSums, judge_masks, read_mask_sums
 from carclf.mask_sheet import draw_mask_sheet
 from carclf.results import PICTURES, draw_results, library_versions, make_results, picture_paths, write_results
 from carclf.rundir import RunDir
 from carclf.scores import Array
-from carclf.sight import BACKBONE, Sight, SightRequest, describe, look_at, open_backbone
+from carclf.sight import BACKBONE, Sight, SightRequest, describe, find_source, look_at, open_backbone
 from carclf.splits import Split, share_split, split_photos
 
 LOG = logging.getLogger(__name__)
 CACHE = "cache"  # under results, shared by all models
+MOST_SKIPPED = 10  # photos that cannot be read are named on the terminal
 SEES_BY = ("sha256", "image_size", "input_range", "grid", "engine", "engine_version", "precision")
 
 
@@ -37,18 +41,17 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
     Returns:
         the tree of results.json of every model.
     """
-    check_paths(config)
     runs = {model: RunDir(config.results / model) for model in config.models}
+    dataset, sources, mask_sums = check_inputs(config)
     with ExitStack() as locks:
         for run in runs.values():
             locks.enter_context(locked(run.path))
             remove_partial_files(run.path)
-        dataset = read_dataset(config)
         trees: dict[str, dict[str, Any]] = {}
         first, split = runs[config.models[0]], None
         for model, run in runs.items():
             run.write_json("config.json", config.model_dump(mode="json"))
-            sight = _see(config, model, run, dataset)
+            sight = _see(config, sources[model], run, dataset)
             # the first model's groups and folds serve all, so that models are compared over the same folds
             if split:
                 split = share_split(split, first, run, sight.dataset, sight.plain_vectors)
@@ -56,12 +59,43 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
                 split = _split(config, run, sight)
             settings = (config.training, config.cross_validation)
             judge_heads(run, sight.dataset, split, (sight.vectors, sight.key), settings)
-            judge_masks(run, sight, split, config.mask_training, config.cross_validation.seed)
+            judge_masks(run, sight, split, config.mask_training, config.cross_validation.seed, mask_sums)
             trees[model] = _results(config, run, sight, split)
         write_results(runs, trees, config.cross_validation.seed)
         for model, run in runs.items():
             _draw(config.images, model, run, trees[model], dataset)
     return trees
+
+
+def check_inputs(config: Config) -> tuple[Dataset, dict[str, Source], MaskSums]:
+    """Reads everything that is given, so that whatever is wrong is told at once and before anything long begins.
+
+    Returns:
+        photos and labels; model -> its SavedModel; what the masks show.
+
+    Raises:
+        CarclfError: with every problem, one a line.
+    """
+    problems: list[str] = []
+    sources: dict[str, Source] = {}
+    for model in config.models:
+        with _noted(problems):
+            sources[model] = find_source(config.backbones[model], model, config.embedded_fallback)
+    with _noted(problems):
+        check_paths(config)
+        dataset = read_dataset(config)
+        mask_sums = read_mask_sums(dataset)
+    raise_all(CarclfError, problems)
+    return dataset, sources, mask_sums
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Keeps a user's error for later, so that others are found, too."""
+    try:
+        yield
+    except CarclfError as error:
+        problems += str(error).splitlines()
 
 
 def read_dataset(config: Config) -> Dataset:
@@ -81,7 +115,8 @@ def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:
     from carclf.demo import write_demo
 
     folder = config.results / "demo"
-    write_demo(folder, demo.count, demo.seed, demo.image_size)
+    with locked(config.results):
+        write_demo(folder, demo.count, demo.seed, demo.image_size)
     masks = [
         {"format": "masks", "path": folder / "masks", "head": name}
         for name, head in config.heads.items()
@@ -91,11 +126,11 @@ def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:
     return DatasetConfig.model_validate(described)
 
 
-def _see(config: Config, model: str, run: RunDir, dataset: Dataset) -> Sight:
+def _see(config: Config, source: Source, run: RunDir, dataset: Dataset) -> Sight:
     """Looks at the photos with one model's backbone, through the cache that all models share."""
+    model = run.path.name
     known = run.read_json(BACKBONE) if run.has(BACKBONE) else None
-    options = backbone_options(config, model)
-    backbone = open_backbone(config.backbones[model], config.embedded_fallback, options, model, known)
+    backbone = open_backbone(config.backbones[model], source, backbone_options(config, model), known)
     facts = describe(backbone)
     if known is not None and digest([known.get(key) for key in SEES_BY]) != digest([facts[key] for key in SEES_BY]):
         LOG.warning("%s: the backbone changed since the last run; everything is computed again.", model)
@@ -104,10 +139,19 @@ def _see(config: Config, model: str, run: RunDir, dataset: Dataset) -> Sight:
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
     sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)
+    warn_of_skipped(sight.dataset)
     inputs = {"photos": [photo.sha256 for photo in dataset.photos], "key": sight.key}
     if not run.is_done("features", inputs):
         run.finish("features", inputs, time.perf_counter() - started)
     return sight
+
+
+def warn_of_skipped(dataset: Dataset) -> None:
+    """Names the photos that are left out, the first of many."""
+    for photo in dataset.skipped[:MOST_SKIPPED]:
+        LOG.warning("left out: %s", photo.reason)
+    if len(dataset.skipped) > MOST_SKIPPED:
+        LOG.warning("left out: %d more photos; results.json names all.", len(dataset.skipped) - MOST_SKIPPED)
 
 
 def _split(config: Config, run: RunDir, sight: Sight) -> Split:

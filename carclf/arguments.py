@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises the error in place of leaving the process."""
-        raise ArgumentError(f"{message}. All options: {self.prog} --help")
+        raise ArgumentError(f"{message.rstrip('.')}. All options: {self.prog} --help")
 
 
 def parse_arguments(given: Sequence[str], commands: Commands) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def parse_arguments(given: Sequence[str], commands: Commands) -> argparse.Namesp
     options, unknown = parser.parse_known_intermixed_args(rest, options)
     if unknown:
         known = [word for action in parser._actions for word in action.option_strings]
-        parser.error(f"{unknown[0]}: not understood.{did_you_mean(unknown[0], known)}".removesuffix("."))
+        parser.error(f"{unknown[0]} is not understood{did_you_mean(unknown[0], known).replace(' D', ': d')}")
     return options
 
 

@@ -1,8 +1,9 @@
 """The segmentation heads of a run: cross-validated fold by fold; a killed run goes on with the next fold."""
 
 import hashlib
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from carclf.config import MaskTrainingConfig
-from carclf.dataset import Photo
-from carclf.errors import CarclfError, PhotoError, raise_all
+from carclf.dataset import Dataset, Photo
+from carclf.errors import AnnotationError, CarclfError, PhotoError, raise_all
 from carclf.head_data import HeadData
 from carclf.images import photo_size
 from carclf.masks.map_reader import MapReader, grid_size
@@ -25,22 +26,64 @@ from carclf.scores import Array
 from carclf.sight import Sight
 from carclf.splits import Split
 
+LOG = logging.getLogger(__name__)
 FILES = ("history.csv", "choices.json", "predictions.csv")
 MASKS_VERSION = 1  # raised whenever the same inputs give other masks than before
 
 
-def judge_masks(run: RunDir, sight: Sight, split: Split, settings: MaskTrainingConfig, seed: int) -> None:
-    """Cross-validates every segmentation head that is not there yet and writes what comes out.
+MaskSums = Mapping[str, Mapping[str, str]]
+"""Head -> photo -> what its mask shows, hashed."""
+
+
+def read_mask_sums(dataset: Dataset) -> MaskSums:
+    """Reads every mask once, before anything long is begun; photos that cannot be read are passed over.
 
     Raises:
-        PhotoError: if masks cannot be read; names all of them.
+        AnnotationError: if masks cannot be read or do not fit their photos; names all of them.
+    """
+    sums: dict[str, dict[str, str]] = {}
+    problems = []
+    for name, head in dataset.heads.items():
+        for row in np.flatnonzero(head.labelled) if head.kind == "segmentation" else ():
+            photo, source = dataset.photos[row], head.masks[row]
+            try:
+                size = photo_size(photo.path)
+            except PhotoError:
+                continue  # told, with the reason, when the photo is decoded
+            try:
+                mask = source.load(*size) if source is not None else None
+            except CarclfError as problem:
+                problems.append(str(problem))
+                continue
+            if mask is not None:
+                seen = hashlib.sha256(str(mask.shape).encode())
+                seen.update(mask.tobytes())
+                sums.setdefault(name, {})[photo.name] = seen.hexdigest()
+    raise_all(AnnotationError, problems)
+    return sums
+
+
+def judge_masks(
+    run: RunDir, sight: Sight, split: Split, settings: MaskTrainingConfig, seed: int, sums: MaskSums
+) -> None:
+    """Cross-validates every segmentation head that is not there yet and writes what comes out.
+
+    Args:
+        run: where the results go.
+        sight: photos, their masks and maps.
+        split: groups and folds.
+        settings: how to fit.
+        seed: of the fits.
+        sums: see read_mask_sums.
+
+    Raises:
         TrainingError: if a fold has nothing to learn from or diverges.
     """
     for name, head in sight.dataset.heads.items():
         if head.kind == "segmentation":
             photos = np.flatnonzero(head.labelled)
             work = _Work(name, head, [sight.dataset.photos[row] for row in photos], split, photos)
-            inputs = work.inputs(sight.key, settings, seed)
+            inputs = work.inputs(sight.key, settings, seed, sums.get(name, {}))
             if not (run.is_done(name, inputs) and all(run.has(f"{name}/{file}") for file in FILES)):
                 _judge(run, work, sight, (settings, seed), inputs)
 
@@ -67,32 +110,20 @@ class _Work:
             partial(load_mask, self.head, photo, int(row)) for photo, row in zip(self.photos, self.rows, strict=True)
         ]
 
-    def inputs(self, features_key: str, settings: MaskTrainingConfig, seed: int) -> dict[str, Any]:
+    def inputs(
+        self, features_key: str, settings: MaskTrainingConfig, seed: int, sums: Mapping[str, str]
+    ) -> dict[str, Any]:
         return {
             "photos": [[photo.name, photo.sha256] for photo in self.photos],
             "features": features_key,
             "labels": [self.head.label_set.names, self.head.label_set.mirror],
-            "masks": self._digest(),
+            "masks": [sums[photo.name] for photo in self.photos],
             "folds": self.split.fold[self.rows].tolist(),
             "groups": self.split.group[self.rows].tolist(),
             "mask_training": settings.model_dump(mode="json"),
             "seed": seed,
             "version": MASKS_VERSION,
         }
-
-    def _digest(self) -> str:
-        """Names what all masks show; every mask that cannot be read is told."""
-        seen, problems = hashlib.sha256(), []
-        for load in self.loaders:
-            try:
-                mask = load()
-            except CarclfError as problem:
-                problems.append(str(problem))
-                continue
-            seen.update(str(mask.shape).encode())
-            seen.update(mask.tobytes())
-        raise_all(PhotoError, problems)
-        return seen.hexdigest()
 
 
 def load_mask(head: HeadData, photo: Photo, row: int) -> Any:
@@ -104,46 +135,47 @@ def load_mask(head: HeadData, photo: Photo, row: int) -> Any:
 
 
 def _judge(run: RunDir, work: _Work, sight: Sight, how: tuple[MaskTrainingConfig, int], inputs: dict[str, Any]) -> None:
-    from carclf.masks.fit import MaskSplit, fit_mask_head
     from carclf.masks.training import MaskData
 
     reader = MapReader(sight.maps, {level: rows[:, work.rows] for level, rows in sight.map_rows.items()})
-    names = work.head.label_set.names
-    targets = make_mask_targets(work.loaders, len(names), *grid_size(reader.shapes))
+    targets = make_mask_targets(work.loaders, len(work.head.label_set.names), *grid_size(reader.shapes))
     data = MaskData(reader, targets, work.split.group[work.rows], work.head.label_set.mirror)
-    fold_of = work.split.fold[work.rows]
     started, earlier = time.perf_counter(), 0.0
-    for fold in tqdm(range(len(work.split.folds)), desc=work.name, unit="fold", disable=None):
+    hidden = None if LOG.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+    for fold in tqdm(range(len(work.split.folds)), desc=work.name, unit="fold", disable=hidden):
         stage = f"{work.name}/fold{fold}"
         if run.is_done(stage, inputs) and run.has(fold_file(work.name, fold)):
             earlier += run.seconds()[stage]
             continue
         fold_started = time.perf_counter()
-        train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        fit = fit_mask_head(data, MaskSplit(work.name, fold, train, test), *how)
-        probabilities = class_probabilities(fit.decoder.predict_photos(reader, test))
-        counts = count_pixels(probabilities, fit.thresholds, fit.mean_mask, [work.loaders[row] for row in test])
-        history = [(point.epoch, point.split, point.loss, point.metric) for point in fit.history]
-        run.write_arrays(
-            fold_file(work.name, fold),
-            {f"decoder:{name}": array for name, array in fit.decoder.to_arrays().items()}
-            | {
-                "class_names": np.array(names),
-                "test": test,
-                "probabilities": probabilities.astype(np.float16),
-                "thresholds": fit.thresholds,
-                "mean_mask": fit.mean_mask.probabilities,
-                "mean_mask_thresholds": fit.mean_mask.thresholds,
-                "counts": counts.counts,
-                "baselines": counts.baselines,
-                "pixels": counts.pixels,
-                "history": np.array([(epoch, loss, metric) for epoch, _, loss, metric in history]),
-                "history_split": np.array([split for _, split, _, _ in history]),
-            },
-        )
+        run.write_arrays(fold_file(work.name, fold), _judge_fold(work, data, fold, how))
         run.finish(stage, inputs, time.perf_counter() - fold_started)
     _assemble(run, work, len(work.split.folds))
     run.finish(work.name, inputs, time.perf_counter() - started + earlier)
+
+
+def _judge_fold(work: _Work, data: Any, fold: int, how: tuple[MaskTrainingConfig, int]) -> dict[str, Array]:
+    """Fits one fold and scores it: the arrays of its file."""
+    from carclf.masks.fit import MaskSplit, fit_mask_head
+
+    fold_of = work.split.fold[work.rows]
+    train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+    fit = fit_mask_head(data, MaskSplit(work.name, fold, train, test), *how)
+    probabilities = class_probabilities(fit.decoder.predict_photos(data.reader, test))
+    counts = count_pixels(probabilities, fit.thresholds, fit.mean_mask, [work.loaders[row] for row in test])
+    return {f"decoder:{name}": array for name, array in fit.decoder.to_arrays().items()} | {
+        "class_names": np.array(work.head.label_set.names),
+        "test": test,
+        "probabilities": probabilities.astype(np.float16),
+        "thresholds": fit.thresholds,
+        "mean_mask": fit.mean_mask.probabilities,
+        "mean_mask_thresholds": fit.mean_mask.thresholds,
+        "counts": counts.counts,
+        "baselines": counts.baselines,
+        "pixels": counts.pixels,
+        "history": np.array([(point.epoch, point.loss, point.metric) for point in fit.history]),
+        "history_split": np.array([point.split for point in fit.history]),
+    }
 
 
 def _assemble(run: RunDir, work: _Work, num_folds: int) -> None:

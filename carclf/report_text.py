@@ -53,12 +53,20 @@ def _header_text(tree: Tree) -> str:
         f"           {size} × {size} px, input range {low:g} to {high:g}, engine {backbone['engine']} "
         f"{backbone['engine_version']}",
         f"photos     {tree['photos']} in {tree['groups']} groups of near-duplicates and same cars; {folds}",
+        *_seen_lines(tree.get("left_out_as_seen_in_training")),
         *_skipped_lines(tree["skipped"]),
         f"seed       {tree['seed']}",
         f"versions   {', '.join(f'{name} {version}' for name, version in tree['versions'].items())}",
         f"duration   {', '.join(f'{name} {seconds:.1f} s' for name, seconds in tree['duration_s'].items())}",
     ]
     return "\n".join(lines)
+
+
+def _seen_lines(seen: int | None) -> list[str]:
+    """How many photos of a separate set the training had seen; nothing for a run."""
+    if seen is None:
+        return []
+    return [f"left out   {seen} that show what a photo of the training shows"]
 
 
 def _skipped_lines(skipped: Sequence[Tree]) -> list[str]:

@@ -12,7 +12,7 @@ from carclf.config import BackboneConfig
 from carclf.dataset import Dataset, drop_photos
 from carclf.errors import PhotoError
 from carclf.features import Features, MapRequest, extract_features, features_key
-from carclf.hub import find_backbone
+from carclf.hub import Source, find_backbone
 from carclf.scores import Array
 
 BACKBONE = "backbone.json"
@@ -41,15 +41,19 @@ class Sight:
     map_rows: dict[str, Array]
 
 
+def find_source(config: BackboneConfig, name: str, embedded_fallback: bool) -> Source:
+    """Finds the SavedModel of a backbone.
+
+    Raises:
+        BackboneError: says everything that was tried and how to mend it.
+    """
+    return find_backbone(name, config.local, config.handle, config.sha256, embedded_fallback)
+
+
 def open_backbone(
-    config: BackboneConfig,
-    embedded_fallback: bool,
-    options: LoadOptions,
-    name: str,
-    known: Mapping[str, Any] | None = None,
+    config: BackboneConfig, source: Source, options: LoadOptions, known: Mapping[str, Any] | None = None
 ) -> Backbone:
-    """Finds and loads a backbone; a run that has begun (`known`: its backbone.json) keeps its engine."""
-    source = find_backbone(name, config.local, config.handle, config.sha256, embedded_fallback)
+    """Loads a backbone; a run that has begun (`known`: its backbone.json) keeps its engine."""
     engine = config.engine
     if engine == "auto" and known is not None and known["sha256"] == source.sha256:
         engine = known["engine"]

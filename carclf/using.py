@@ -1,25 +1,27 @@
 """A trained run put to use: opened for classifying photos, scored on a separate labelled set."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from carclf.app import CACHE, backbone_options, make_header, num_workers, sight_request
+from carclf.app import CACHE, backbone_options, make_header, num_workers, sight_request, warn_of_skipped
 from carclf.backbone import Backbone
-from carclf.config import AnnotationConfig, Config
-from carclf.dataset import make_dataset
-from carclf.errors import ConfigError, did_you_mean
+from carclf.config import AnnotationConfig, Config, HeadConfig
+from carclf.dataset import Dataset, make_dataset
+from carclf.errors import ConfigError, LabelError, RunDirError, did_you_mean, raise_all
 from carclf.evaluate import evaluate_head, evaluate_masks, group_set
 from carclf.files import write_json, write_text
-from carclf.labels import read_label_file
+from carclf.labels import read_label_file, read_label_table
+from carclf.mask_judging import read_mask_sums
 from carclf.predict import Predictor
 from carclf.report import run_results
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
-from carclf.sight import BACKBONE, look_at, open_backbone
+from carclf.sight import BACKBONE, find_source, look_at, open_backbone
 from carclf.splits import seen_before
 from carclf.trained import check_backbone, model_digest, read_heads, read_mask_head
 
@@ -64,9 +66,8 @@ def _open(config: Config, model: str | None) -> tuple[RunDir, Backbone]:
         )
     run = RunDir(config.results / name)
     known = run.read_json(BACKBONE)
-    backbone = open_backbone(
-        config.backbones[name], config.embedded_fallback, backbone_options(config, name), name, known
-    )
+    source = find_source(config.backbones[name], name, config.embedded_fallback)
+    backbone = open_backbone(config.backbones[name], source, backbone_options(config, name), known)
     check_backbone(run, backbone)
     return run, backbone
 
@@ -86,14 +87,18 @@ def evaluate_config(
     Returns:
         the tree of evaluation.json.
     """
-    predictor = open_predictor(config, model)
-    run, workers, seed = RunDir(config.results / predictor.model), num_workers(config), config.cross_validation.seed
-    annotated = {annotation.head for annotation in annotations}
-    asked = {name: head for name, head in config.heads.items() if head.kind != "segmentation" or name in annotated}
+    started = time.perf_counter()
+    asked = _asked(config, labels, annotations)
+    workers, seed = num_workers(config), config.cross_validation.seed
     dataset = make_dataset(photos, labels, asked, annotations, "skip", workers)
+    read_mask_sums(dataset)
     for note in dataset.notes:
         LOG.warning("%s", note)
+    predictor = open_predictor(config, model)
+    run = RunDir(config.results / predictor.model)
+    _check_classes(run, predictor, dataset)
     sight = look_at(predictor.backbone, dataset, sight_request(config, "skip"), config.results / CACHE)
+    warn_of_skipped(sight.dataset)
     similarity = config.cross_validation.group_similarity
     seen = seen_before(run, sight.dataset, sight.plain_vectors, similarity, workers)
     rows = (np.flatnonzero(~seen), group_set(sight, similarity, workers))
@@ -103,9 +108,45 @@ def evaluate_config(
             trees[name] = evaluate_head(run, name, predictor.heads[name], sight, rows, seed)
         else:
             trees[name] = evaluate_masks(run, name, predictor.mask_heads[name], sight, rows, seed)
-    header = make_header(run, sight, rows[1][rows[0]], seed) | {"folds": 1, "separate_set": True, "duration_s": {}}
+    header = make_header(run, sight, rows[1][rows[0]], seed) | {"folds": 1, "separate_set": True}
+    header |= {"duration_s": {"total": round(time.perf_counter() - started, 3)}}
     header |= {"photos_dir": str(photos), "labels": str(labels), "left_out_as_seen_in_training": int(seen.sum())}
     tree = run_results(header, trees)
     write_json(run.path / "evaluation.json", tree)
     write_text(run.path / "evaluation.txt", results_text(tree))
     return tree
+
+
+def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]) -> dict[str, HeadConfig]:
+    """The heads that the set is labelled for; says which are left out.
+
+    Raises:
+        LabelError: if it is labelled for none.
+    """
+    annotated, columns = {annotation.head for annotation in annotations}, read_label_table(labels).columns
+    asked = {
+        name: head
+        for name, head in config.heads.items()
+        if (name in annotated if head.kind == "segmentation" else head.column in columns)
+    }
+    left = [name for name in config.heads if name not in asked]
+    if not asked:
+        raise LabelError(
+            f"{labels.name}: is labelled for none of {', '.join(left)}. Its columns: {', '.join(columns) or 'none'}."
+        )
+    if left:
+        LOG.warning("evaluate: %s not scored: the set has no labels for it.", " and ".join(left))
+    return asked
+
+
+def _check_classes(run: RunDir, predictor: Predictor, dataset: Dataset) -> None:
+    """Makes sure that the labels mean what they meant in training."""
+    problems = []
+    for name, head in dataset.heads.items():
+        trained = predictor.heads[name] if name in predictor.heads else predictor.mask_heads[name]
+        if trained.label_set.names != head.label_set.names:
+            problems.append(
+                f"{run.path / name}: was trained for {', '.join(trained.label_set.names)}; {head.label_set.path} has "
+                f"{', '.join(head.label_set.names)}. Put the label file back, or train again."
+            )
+    raise_all(RunDirError, problems)
