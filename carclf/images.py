@@ -34,6 +34,7 @@ PHOTO_SUFFIXES = (
     ".heif",
 )
 
+MOST_PIXELS = 300_000_000  # phones take 200 million; a small file may claim any number and fill the memory
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright already
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -213,13 +214,20 @@ def _identify(data: bytes, name: str) -> Image.Image:
     """Reads the head of a photo; nothing is decoded yet."""
     if not data:
         raise PhotoError(f"{name}: is empty (0 bytes).")
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is below what phones take; ours follows
     try:
-        return Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         hint = " Convert HEIC photos to JPEG." if data[4:8] == b"ftyp" else ""
         raise PhotoError(f"{name}: is not a photo that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF).{hint}") from None
     except Exception as error:  # decoders raise whatever they like on broken bytes
         raise PhotoError(f"{name}: cannot be decoded ({error}).") from error
+    if image.width * image.height > MOST_PIXELS:
+        raise PhotoError(
+            f"{name}: has {image.width} × {image.height} pixels, more than {MOST_PIXELS // 10**6} million. "
+            "Make it smaller."
+        )
+    return image
 
 
 def _open(data: bytes, name: str, draft_size: int | None) -> Image.Image:

@@ -201,13 +201,12 @@ def _say_labels(head: FittedHead, probabilities: Array) -> dict[str, Any]:
 
 def say_mask(mask: Array, label_set: LabelSet) -> dict[str, Any]:
     """The answer of a segmentation head: how much of the photo is damaged, and by what."""
-    percent = 100 * np.bincount(mask.ravel(), minlength=len(label_set.names) + 1) / mask.size
+    pixels = [np.count_nonzero(mask == index) for index in range(1, len(label_set.names) + 1)]
+    percent = {name: 100 * count / mask.size for name, count in zip(label_set.names, pixels, strict=True)}
     return {
         "kind": "segmentation",
-        "damaged_percent": round(float(percent[1:].sum()), PERCENT_DIGITS),
-        "percent": {
-            name: round(float(share), PERCENT_DIGITS) for name, share in zip(label_set.names, percent[1:], strict=True)
-        },
+        "damaged_percent": round(sum(percent.values()), PERCENT_DIGITS),
+        "percent": {name: round(share, PERCENT_DIGITS) for name, share in percent.items()},
     }
 
 
@@ -238,6 +237,7 @@ def prompt_for_photos() -> Iterator[Path]:
         try:
             line = input().strip()
         except EOFError:
+            print(file=sys.stderr)  # the question has had no answer to end its line
             return
         if not line:
             return
