@@ -126,7 +126,6 @@ class RunDir:
                 dtype=dict.fromkeys(text_columns, str),
                 keep_default_na=False,
                 na_values={},
-                float_precision="round_trip",
             )
         except (OSError, ValueError) as error:
             raise _unreadable(self.path / name, error) from error
@@ -143,7 +142,7 @@ class RunDir:
     def read_arrays(self, name: str) -> dict[str, Array]:
         """Reads named arrays."""
         try:
-            with np.load(self.path / name, allow_pickle=False) as arrays:
+            with (self.path / name).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise _unreadable(self.path / name, error) from error

@@ -1,0 +1,121 @@
+"""What is written into a run directory is read back bit for bit."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carclf.heads import FittedHead
+from carclf.metrics import MaskCounts, Predictions
+from carclf.records import (
+    read_head,
+    read_history,
+    read_mask_counts,
+    read_predictions,
+    write_head,
+    write_history,
+    write_mask_counts,
+    write_predictions,
+)
+from carclf.report import last_of_curves
+from carclf.rundir import RunDir
+from tests.fake_records import make_mask_counts, make_predictions
+from tests.small_questions import make_label_set
+
+NAMES = ("front bumper", "rear", "NULL", "logit: odd, really")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "run")
+
+
+def assert_same(read: Any, written: Any, within: dict[str, float] | None = None) -> None:
+    for name, expected in vars(written).items():
+        got = getattr(read, name)
+        if name in (within or {}):
+            np.testing.assert_allclose(got, expected, rtol=(within or {})[name])
+        elif isinstance(expected, np.ndarray):
+            assert got.dtype == expected.dtype, name
+            assert got.tobytes() == np.ascontiguousarray(expected).tobytes(), name
+        else:
+            assert got == expected, name
+
+
+@pytest.mark.parametrize("names", [("minor", "moderate", "severe", "whole"), NAMES])
+@pytest.mark.parametrize("kind", ["categorical", "multi_label"])
+def test_predictions(run: RunDir, kind: str, names: tuple[str, ...]) -> None:
+    written = make_predictions(kind, names)
+    written = replace(written, photos=("NULL", "nan", "a b.jpg", "ü,;.jpg", *written.photos[4:]))
+    if kind == "multi_label":
+        targets, decisions = written.targets.copy(), written.decisions.copy()
+        targets[:5], decisions[:5] = 0, False
+        targets[5], decisions[5] = 1, True
+        written = replace(written, targets=targets, decisions=decisions)
+    write_predictions(run, "a head", written)
+    assert_same(read_predictions(run, "a head", kind), written, within={"baseline": 1e-8})
+
+
+def test_no_label_is_null_and_a_class_named_null_is_not_no_label(run: RunDir) -> None:
+    plain = make_predictions("multi_label", ("dent", "glass"), 20)
+    write_predictions(run, "type", replace(plain, decisions=np.zeros_like(plain.decisions)))
+    assert set(run.read_table("type/predictions.csv", ("decision",))["decision"]) == {"NULL"}
+    named = make_predictions("multi_label", ("dent", "NULL"), 20)
+    decisions = np.zeros_like(named.decisions)
+    decisions[::2, 1] = True
+    write_predictions(run, "type", replace(named, decisions=decisions))
+    assert np.array_equal(read_predictions(run, "type", "multi_label").decisions, decisions)
+
+
+def test_predictions_written_twice_are_the_same_bytes(run: RunDir) -> None:
+    write_predictions(run, "one", make_predictions())
+    write_predictions(run, "two", read_predictions(run, "one", "categorical"))
+    first, second = ((run.path / head / "predictions.csv").read_bytes() for head in ("one", "two"))
+    assert first == second
+
+
+@pytest.mark.parametrize("names", [("damage",), ("front bumper", "rear")])
+def test_mask_counts(run: RunDir, names: tuple[str, ...]) -> None:
+    written: MaskCounts = make_mask_counts(names)
+    write_mask_counts(run, "mask", written)
+    assert_same(read_mask_counts(run, "mask"), written)
+
+
+def test_a_record_is_read_as_what_it_is(run: RunDir) -> None:
+    write_predictions(run, "severity", make_predictions())
+    assert isinstance(read_predictions(run, "severity", "categorical"), Predictions)
+
+
+def test_history_keeps_numbers_where_some_are_undefined(run: RunDir) -> None:
+    """A fold without a labelled photo has no validation loss; that must not turn the other losses into text."""
+    written = [
+        {"fold": fold, "epoch": epoch, "split": split, "loss": 0.5 / epoch, "metric": 0.25}
+        for fold in range(2)
+        for split in ("train", "validation")
+        for epoch in (1, 2)
+    ]
+    written[-1] |= {"loss": float("nan"), "metric": float("nan")}
+    write_history(run, "severity", written)
+    read = read_history(run, "severity")
+    assert read[:-1] == written[:-1]
+    assert np.isnan(read[-1]["loss"])
+    assert np.isnan(read[-1]["metric"])
+    assert all(isinstance(row["loss"], float) for row in last_of_curves(read))
+
+
+@pytest.mark.parametrize("kind", ["categorical", "multi_label"])
+def test_heads(run: RunDir, kind: str) -> None:
+    random = np.random.default_rng(0)
+    kernels, biases = random.normal(size=(5, 12, 4)), random.normal(size=(5, 4))
+    label_set = make_label_set(NAMES, (1, 0, 2, 3))
+    written = FittedHead(
+        kind, label_set, kernels.astype(np.float32), biases.astype(np.float32), random.random(5), random.random((5, 4))
+    )
+    write_head(run, "severity", written)
+    read = read_head(run, "severity")
+    assert_same(replace(read, label_set=label_set), written)
+    assert (read.label_set.names, read.label_set.mirror) == (NAMES, (1, 0, 2, 3))
+    vectors = random.normal(size=(2, 7, 12)).astype(np.float32)
+    assert read.probabilities(vectors).tobytes() == written.probabilities(vectors).tobytes()
