@@ -65,7 +65,7 @@ class TrainingSet:
 def train_embedded(to: Path, recipe: Recipe | None = None, workers: int = 2) -> None:
     """Draws cars, trains a small MobileNet on them and saves it as an image-feature SavedModel.
 
-    TensorFlow is set to deterministic operations for the rest of the process.
+    TensorFlow is set to deterministic operations for the rest of the process, and Keras forgets its names.
 
     Args:
         to: the folder of the SavedModel; an older one is replaced.
@@ -80,6 +80,7 @@ def train_embedded(to: Path, recipe: Recipe | None = None, workers: int = 2) -> 
 
     recipe = recipe or Recipe()
     tf.config.experimental.enable_op_determinism()
+    keras.backend.clear_session()  # else a second call would go on with the first one's random numbers
     keras.utils.set_random_seed(recipe.seed)
     data = draw_training_set(recipe, workers)
     network = make_network("MobileNet", recipe.alpha)
