@@ -18,7 +18,6 @@ from carclf.splits import Split, inner_folds
 
 LOG = logging.getLogger(__name__)
 FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
-FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
 FITTING_VERSION = 1  # raised whenever the same inputs give other heads than before
 
 

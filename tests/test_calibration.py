@@ -27,7 +27,7 @@ def best_f1(column: Array, truth: Array) -> float:
     for threshold in column:
         given = column >= threshold
         scores.append(2 * (given & truth).sum() / (given.sum() + truth.sum()))
-    return max(scores)
+    return float(max(scores))
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])

@@ -92,7 +92,7 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file, not a folder")
-    with pytest.raises(RunDirError, match="cannot be written .*make the folder writable"):
+    with pytest.raises(RunDirError, match=r"cannot be written .*make the folder writable"):
         write_text(tmp_path / "results" / "m" / "results.txt", "")
 
 

@@ -68,7 +68,7 @@ def test_the_unit_of_l2_makes_the_scale_of_the_features_irrelevant(kind: str) ->
     for scale in (1.0, 50.0):
         rows = make_rows(vectors * np.float32(scale))
         answers.append(logits_of(rows.coordinates, fit_linear(rows, problem, **PRECISE)))
-    np.testing.assert_allclose(*answers, atol=1e-3)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -79,8 +79,10 @@ def test_all_at_once_is_one_by_one(kind: str, shape: tuple[int, int]) -> None:
     for fit in range(3):
         alone = Problem(kind, problem.targets, problem.shares[[fit]], problem.l2[[fit]])
         single = fit_linear(rows, alone, 5000, 1e-6)
-        logits = [logits_of(rows.coordinates, weights)[:, 0] for weights in (together[[fit]], single)]
-        np.testing.assert_allclose(*(probabilities_of(each, kind) for each in logits), atol=1e-5)
+        one, other = (
+            probabilities_of(logits_of(rows.coordinates, weights), kind) for weights in (together[[fit]], single)
+        )
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_labels_of_photos_with_weight_0_change_no_bit() -> None:
@@ -98,7 +100,7 @@ def test_a_start_leads_to_the_same_optimum() -> None:
     cold = fit_linear(rows, problem, **PRECISE)
     warm = fit_linear(rows, problem, start=np.full_like(cold, 0.3), **PRECISE)
     answers = [logits_of(rows.coordinates, weights) for weights in (cold, warm)]
-    np.testing.assert_allclose(*answers, atol=1e-3)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
 
 
 def test_every_step_is_observed() -> None:
