@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carclf.errors import RunDirError
+from carclf.files import cannot_write, write_whole
 
 LOG = logging.getLogger(__name__)
 _SPARE_BYTES = 50_000_000  # what a disk needs beside the features themselves
@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +92,7 @@ def write_vectors(folder: Path, keys: Sequence[str], vectors: NDArray[np.float32
     buffer = io.BytesIO()
     np.savez(buffer, keys=np.array([key.encode() for key in keys]), vectors=vectors)
     data = buffer.getvalue()
-    _write_whole(folder / f"vectors-{_sum(data)}.npz", data)
+    write_whole(folder / f"vectors-{_sum(data)}.npz", lambda file: file.write_bytes(data))
 
 
 class MapFile:
@@ -125,10 +125,10 @@ class MapFile:
                 file.seek(first * self.row_bytes)
                 file.write(np.ascontiguousarray(maps).data)
         except OSError as error:
-            raise _cannot_write(self._path, error) from error
+            raise cannot_write(self._path, error) from error
         sums = [zlib.crc32(np.ascontiguousarray(row).data) for row in maps]
         data = json.dumps({"first": first, "keys": list(keys), "sums": sums}).encode()
-        _write_whole(self._folder / f"{self._level}-rows-{_sum(data)}.json", data)
+        write_whole(self._folder / f"{self._level}-rows-{_sum(data)}.json", lambda file: file.write_bytes(data))
         self.rows.update((key, first + i) for i, key in enumerate(keys))
         self._end += len(keys)
 
@@ -165,24 +165,3 @@ class MapFile:
 
 def _sum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    try:
-        handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=".half-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(half_written, path)
-        except BaseException:
-            Path(half_written).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> RunDirError:
-    return RunDirError(
-        f"{path}: cannot be written ({error.strerror or error}). Free some space or correct its permissions; "
-        "what was computed before is kept."
-    )

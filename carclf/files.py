@@ -13,7 +13,7 @@ from carclf.errors import RunDirError
 PARTIAL = ".partial-"  # how the name of a file begins that is not whole yet
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a temporary file and moves it to `path`; on any failure nothing is left or changed.
 
     Raises:
@@ -31,13 +31,18 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise RunDirError(
-            f"{path}: cannot be written ({error.strerror or error}). What was there before is untouched. "
-            "Free some space or make the folder writable, then run again: it goes on where it was."
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> RunDirError:
+    """The error of a file that could not be written."""
+    return RunDirError(
+        f"{path}: cannot be written ({error.strerror or error}). What was there before is untouched. "
+        "Free some space or make the folder writable, then run again: it goes on where it was."
+    )
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -48,7 +53,7 @@ def remove_partial_files(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text; see write_whole."""
-    write_whole(path, lambda file: _write_bytes(file, text.encode()))
+    write_whole(path, lambda file: file.write_bytes(text.encode()))
 
 
 def write_json(path: Path, tree: Any) -> None:
@@ -59,11 +64,6 @@ def write_json(path: Path, tree: Any) -> None:
 def digest(value: Any) -> str:
     """SHA-256 in hex of anything json can write, dictionaries in any order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _write_bytes(file: Path, data: bytes) -> None:
-    with file.open("wb") as stream:
-        stream.write(data)
 
 
 def _umask() -> int:

@@ -7,8 +7,6 @@ values in [0, 1].
 
 import hashlib
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from carclf.errors import PhotoError
+from carclf.files import write_whole
 
 PHOTO_SUFFIXES = (
     ".jpg",
@@ -189,21 +188,10 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     """Writes uint8 (height, width) or (height, width, 3) as a PNG, whole or not at all.
 
     Raises:
-        PhotoError: if the file cannot be written.
+        RunDirError: if the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                Image.fromarray(np.ascontiguousarray(array)).save(file, format="PNG")
-            os.chmod(half_written, 0o644)
-            os.replace(half_written, path)
-        except BaseException:
-            Path(half_written).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise PhotoError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    image = Image.fromarray(np.ascontiguousarray(array))
+    write_whole(path, lambda file: image.save(file, format="PNG"))
 
 
 def _is_hidden(path: Path) -> bool:

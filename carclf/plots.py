@@ -47,7 +47,7 @@ def plot_history(history: Sequence[Tree], head: str, metric_name: str, path_accu
         path_loss: where the loss' picture goes.
 
     Raises:
-        PhotoError: if a picture cannot be written.
+        RunDirError: if a picture cannot be written.
     """
     for key, words, path in (("metric", metric_name, path_accuracy), ("loss", "loss", path_loss)):
         with _picture(path, 7.0, 4.6) as figure:
@@ -82,7 +82,7 @@ def plot_confusion(head: Tree, title: str, path: Path) -> None:
     Categorical: one matrix. Multi-label and segmentation: a 2 × 2 matrix per label.
 
     Raises:
-        PhotoError: if the picture cannot be written.
+        RunDirError: if the picture cannot be written.
     """
     names = [fill(str(name), MOST_LETTERS) for name in head["class_names"]]
     counts = np.asarray(head["confusion"])
@@ -131,7 +131,7 @@ def plot_reliability(head: Tree, title: str, path: Path) -> None:
     Bars at the points: 95 % of the luck of the draw in a bin. Below: how many answers each bin holds.
 
     Raises:
-        PhotoError: if the picture cannot be written.
+        RunDirError: if the picture cannot be written.
     """
     metrics, bins = head["metrics"], head["calibration"]
     series = (
@@ -177,7 +177,7 @@ def plot_mask_sheet(
         path: where the picture goes.
 
     Raises:
-        PhotoError: if the picture cannot be written.
+        RunDirError: if the picture cannot be written.
     """
     with _picture(path, 9.0, 0.9 + 2.3 * len(photos)) as figure:
         grid = figure.subplots(max(1, len(photos)), 3, squeeze=False)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from carclf.errors import PhotoError
+from carclf.errors import PhotoError, RunDirError
 from carclf.images import (
     decode_photo,
     find_photos,
@@ -194,7 +194,7 @@ def test_masks_and_pngs_survive_a_round_trip(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="mask of class ids was expected"):
         read_mask(tmp_path / "colours.png")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(PhotoError, match="cannot be written"):
+    with pytest.raises(RunDirError, match="cannot be written"):
         write_png(tmp_path / "file" / "mask.png", mask)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["mask.png"]
 

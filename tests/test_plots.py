@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from carclf import plots
-from carclf.errors import PhotoError
+from carclf.errors import RunDirError
 from carclf.report import Tree, head_results, mask_results
 from carclf.scores import Array
 from tests.fake_records import make_mask_counts, make_predictions
@@ -144,7 +144,7 @@ def test_overlay_leaves_background_alone_and_marks_the_edge() -> None:
     photo = np.full((20, 20, 3), 100, np.uint8)
     mask = np.zeros((20, 20), np.uint8)
     mask[4:16, 4:16] = 1
-    painted = plots._overlay(photo, mask)
+    painted = plots.paint_mask(photo, mask)
     assert (painted[mask == 0] == 100).all()
     assert painted[4, 4].tolist() == [0xE6, 0x9F, 0x00]
     np.testing.assert_allclose(painted[10, 10], (100 + np.array([0xE6, 0x9F, 0x00])) / 2, atol=0.5)
@@ -157,7 +157,7 @@ def test_an_empty_sheet_is_a_picture(tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("a file where a folder should be")
-    with pytest.raises(PhotoError, match=r"confusion\.png: cannot be written"):
+    with pytest.raises(RunDirError, match=r"confusion\.png: cannot be written"):
         plots.plot_confusion(make_head(), "severity", tmp_path / "images" / "confusion.png")
 
 
