@@ -38,6 +38,10 @@ The modules, in dependency order: each imports only from those above it. A test 
     calibration    logits of photos a head never saw -> temperature, thresholds
     heads          classification heads; logits out
     masks/         mask decoders on the frozen maps, fold by fold
+    fitting        what all ways to fit heads share: targets, inner folds, curves
+    linear_heads   linear heads of all folds, with the penalty that inner folds choose
+    mlp            networks with a hidden layer for many training parts at once
+    mlp_heads      heads with a hidden layer, of all folds, stopped early by inner folds
     crossval       folds × head -> out-of-fold predictions, histories, k heads
     records        out-of-fold predictions, curves and heads <-> files of the run directory
     splits         groups.csv and folds.csv of a run

@@ -155,17 +155,27 @@ class TrainingConfig(Section):
     views: Literal[1, 2] = Field(
         default=2, description="1 = the photo; 2 = and its mirror image, as cars have two sides"
     )
-    batch_size: Whole = Field(default=256, ge=1, description="photos per step; 256 fills the cores and fits in memory")
-    learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size of the optimiser")
+    hidden_units: Whole = Field(
+        default=0, ge=0, le=8192, description="width of a hidden layer; 0 = linear: as good, solved exactly, faster"
+    )
     l2: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], OneOrMore] = Field(
         min_length=1,
         default=(5e-5, 1.5e-4, 5e-4, 2.5e-3),
-        description="weight of the squared weights in the loss, in units of the features' total variance; several: "
-        "each fold chooses inside its training part",
+        description="every head: weight of the squared weights in the loss, in units of their inputs' total variance; "
+        "several: each fold chooses inside its training part",
     )
-    max_steps: Whole = Field(default=2000, ge=1, description="steps at most; the inner folds choose how many")
-    patience: Whole = Field(default=10, ge=1, description="checks without a better inner score before a fit ends")
-    hidden_units: Whole = Field(default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head")
+    max_steps: Whole = Field(
+        default=2000,
+        ge=1,
+        description="every head: steps at most; linear ends at the optimum, a hidden layer where the inner folds say",
+    )
+    batch_size: Whole = Field(default=256, ge=1, description="hidden layer: photos per step; linear takes all at once")
+    learning_rate: Number = Field(
+        default=0.001, gt=0, le=10, description="hidden layer: Adam's step size; linear needs none and cannot diverge"
+    )
+    patience: Whole = Field(
+        default=10, ge=1, description="hidden layer: passes without a better inner log loss before a fold's fit ends"
+    )
     inner_folds: Whole = Field(
         default=4, ge=2, le=20, description="grouped parts of a training part in which everything is chosen"
     )

@@ -8,7 +8,7 @@ import numpy as np
 from carclf.calibration import decide
 from carclf.errors import CarclfError
 from carclf.groups import hash_photos, make_groups
-from carclf.heads import FittedHead
+from carclf.heads import Head
 from carclf.images import read_photo
 from carclf.mask_judging import fold_file, load_mask
 from carclf.masks.map_reader import MapReader
@@ -31,7 +31,7 @@ def group_set(sight: Sight, similarity: float, workers: int) -> Array:
 
 
 def evaluate_head(
-    run: RunDir, name: str, head: FittedHead, sight: Sight, rows: tuple[Array, Array], seed: int
+    run: RunDir, name: str, head: Head, sight: Sight, rows: tuple[Array, Array], seed: int
 ) -> dict[str, Any]:
     """Scores one classification head.
 
@@ -100,7 +100,7 @@ def evaluate_masks(
     return mask_results(record, [], [{"fold": 0, "thresholds": head.thresholds.tolist()}], seed)
 
 
-def _training_shares(run: RunDir, name: str, head: FittedHead) -> Array:
+def _training_shares(run: RunDir, name: str, head: Head) -> Array:
     trained = read_predictions(run, name, head.kind)
     if head.kind == "categorical":
         return np.bincount(trained.targets, minlength=len(trained.class_names)) / len(trained.targets)

@@ -1,5 +1,6 @@
 """Heads: what answers one question from the feature vectors of a photo's views."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,14 @@ import numpy as np
 from carclf.labels import NOT_LABELLED, LabelSet, mirror_targets
 from carclf.linear import Rows, make_rows, probabilities_of
 from carclf.scores import Array
+
+HIDDEN_ARRAYS = ("hidden_kernels", "hidden_biases")  # of a HiddenHead, before these of every head:
+LINEAR_ARRAYS = ("kernels", "biases", "temperatures", "thresholds")
+
+
+def has_sides(label_set: LabelSet) -> bool:
+    """Whether a mirrored photo has other labels than the photo."""
+    return label_set.mirror != tuple(range(len(label_set.names)))
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Question:
     @property
     def has_sides(self) -> bool:
         """Whether a mirrored photo has other labels than the photo."""
-        return self.label_set.mirror != tuple(range(self.num_classes))
+        return has_sides(self.label_set)
 
     def columns(self) -> Array:
         """Returns the targets as float32 (n, num_classes), one-hot or 0/1; zeros where not labelled."""
@@ -71,9 +80,14 @@ class Views:
         """Returns the rows and how many of them a photo has; row = view * n + photo."""
         count = len(self.vectors) if has_sides else 1
         if count not in self._rows:
-            flat = self.vectors.reshape(-1, self.vectors.shape[-1]) if count > 1 else self.vectors.mean(axis=0)
-            self._rows[count] = make_rows(flat)
+            rows = _view_rows(self.vectors, has_sides)
+            self._rows[count] = make_rows(rows.reshape(-1, rows.shape[-1]))
         return self._rows[count], count
+
+
+def _view_rows(vectors: Array, has_sides: bool) -> Array:
+    """What a head looks at, (num_views, n, num_features): each view, or (1, n, num_features) their mean."""
+    return vectors if has_sides else vectors.mean(axis=0, keepdims=True)
 
 
 def merge_views(logits: Array, label_set: LabelSet) -> Array:
@@ -85,7 +99,7 @@ def merge_views(logits: Array, label_set: LabelSet) -> Array:
 
 @dataclass(frozen=True)
 class FittedHead:
-    """The k heads of a cross-validation, which answer together.
+    """The k linear heads of a cross-validation, which answer together.
 
     Attributes:
         kind: "categorical" or "multi_label".
@@ -124,3 +138,65 @@ class FittedHead:
     def threshold(self) -> Array:
         """Mean of the k heads' thresholds, float64 (num_classes,)."""
         return np.asarray(self.thresholds.mean(axis=0))
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that decides an answer but the classes."""
+        return {name: getattr(self, name) for name in LINEAR_ARRAYS}
+
+
+@dataclass(frozen=True)
+class HiddenHead:
+    """The k heads of a cross-validation that have a hidden layer; used like a FittedHead.
+
+    Attributes:
+        kind: "categorical" or "multi_label".
+        label_set: its classes.
+        hidden_kernels: float32 (k, num_features, hidden).
+        hidden_biases: float32 (k, hidden).
+        kernels: float32 (k, hidden, num_classes).
+        biases: float32 (k, num_classes).
+        temperatures: float64 (k,).
+        thresholds: float64 (k, num_classes); of a categorical head unused.
+    """
+
+    kind: str
+    label_set: LabelSet
+    hidden_kernels: Array
+    hidden_biases: Array
+    kernels: Array
+    biases: Array
+    temperatures: Array
+    thresholds: Array
+
+    def logits(self, vectors: Array) -> Array:
+        """The mean of the k heads' temperature-scaled logits, as `FittedHead.logits`."""
+        rows = _view_rows(vectors, has_sides(self.label_set))
+        logits = np.zeros((*rows.shape[:2], len(self.label_set.names)))
+        for fold, temperature in enumerate(self.temperatures):
+            hidden = np.maximum(rows @ self.hidden_kernels[fold] + self.hidden_biases[fold], 0)
+            logits += (hidden @ self.kernels[fold] + self.biases[fold]) / temperature
+        return merge_views(logits / len(self.temperatures), self.label_set).astype(np.float32)
+
+    def probabilities(self, vectors: Array) -> Array:
+        """Answers with those logits: float32 (n, num_classes) in [0, 1]."""
+        return probabilities_of(self.logits(vectors), self.kind).astype(np.float32)
+
+    @property
+    def threshold(self) -> Array:
+        """Mean of the k heads' thresholds, float64 (num_classes,)."""
+        return np.asarray(self.thresholds.mean(axis=0))
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that decides an answer but the classes."""
+        return {name: getattr(self, name) for name in (*HIDDEN_ARRAYS, *LINEAR_ARRAYS)}
+
+
+Head = FittedHead | HiddenHead
+
+
+def make_head(kind: str, label_set: LabelSet, arrays: Mapping[str, Array]) -> Head:
+    """Makes the head that has these arrays; the inverse of `arrays`."""
+    linear = [arrays[name] for name in LINEAR_ARRAYS]
+    if HIDDEN_ARRAYS[0] not in arrays:
+        return FittedHead(kind, label_set, *linear)
+    return HiddenHead(kind, label_set, *(arrays[name] for name in HIDDEN_ARRAYS), *linear)

@@ -60,9 +60,21 @@ def judge_heads(
         if inner is None:
             inner = inner_folds(dataset, split, training.inner_folds, validation.seed)
         question = Question(name, head.kind, head.label_set, head.targets)
-        outcome = cross_validate(question, views, split.folds, inner, Settings(training.l2, training.max_steps))
+        outcome = cross_validate(question, views, split.folds, inner, _settings(training, validation.seed))
         _write(run, dataset, split, question, outcome)
         run.finish(name, inputs, time.perf_counter() - started)
+
+
+def _settings(training: TrainingConfig, seed: int) -> Settings:
+    return Settings(
+        training.l2,
+        training.max_steps,
+        training.hidden_units,
+        training.batch_size,
+        training.learning_rate,
+        training.patience,
+        seed,
+    )
 
 
 def _write(run: RunDir, dataset: Dataset, split: Split, question: Question, outcome: OutOfFold) -> None:

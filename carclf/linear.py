@@ -154,16 +154,25 @@ def _gradient(rows: Rows, problem: Problem, weights: Array) -> Array:
 
 def _penalty_and_bound(rows: Rows, problem: Problem) -> tuple[Array, Array]:
     """Strength of the penalty and bound of the curvature, float32 (num_fits, rank + 1, 1); the bias pays nothing."""
-    if not (problem.shares.sum(axis=1) > 0).all():
-        raise TrainingError("A training part has no photo labelled for this head. Label more or use fewer folds.")
-    features = rows.coordinates[:, :-1]
-    means = problem.shares @ features
-    variances = problem.shares @ (features**2) - means**2  # over each fit's own rows
+    _, variances = spread_of(rows, problem.shares)
     penalty = np.zeros((len(problem.l2), len(rows.variances), 1))
     penalty[:, :-1, 0] = (problem.l2 * variances.sum(axis=1))[:, None]
-    heaviest = problem.shares.max(axis=1) * len(features)
+    heaviest = problem.shares.max(axis=1) * len(rows.coordinates)
     bound = CURVATURE[problem.kind] * heaviest[:, None, None] * rows.variances[None, :, None] + penalty
     return penalty.astype(np.float32), bound.astype(np.float32)
+
+
+def spread_of(rows: Rows, shares: Array) -> tuple[Array, Array]:
+    """Means and variances of the features over each fit's own rows, both (num_fits, rank).
+
+    Raises:
+        TrainingError: if a fit has no rows.
+    """
+    if not (shares.sum(axis=1) > 0).all():
+        raise TrainingError("A training part has no photo labelled for this head. Label more or use fewer folds.")
+    features = rows.coordinates[:, :-1]
+    means = shares @ features
+    return means, shares @ (features**2) - means**2
 
 
 def original_weights(rows: Rows, weights: Array) -> tuple[Array, Array]:

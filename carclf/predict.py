@@ -15,7 +15,7 @@ import numpy as np
 from carclf.backbone import Backbone
 from carclf.calibration import decide
 from carclf.errors import PhotoError
-from carclf.heads import FittedHead
+from carclf.heads import Head
 from carclf.images import decode_photo, find_photos, mirror, photo_size, read_bytes
 from carclf.labels import LabelSet
 from carclf.masks.scoring import class_probabilities, mask_at_size
@@ -102,7 +102,7 @@ class Predictor:
     model_sha256: str
     backbone: Backbone
     views: int
-    heads: dict[str, FittedHead]
+    heads: dict[str, Head]
     mask_heads: dict[str, MaskHead]
     workers: int
 
@@ -185,7 +185,7 @@ def _decode(photo: Path | PhotoError, image_size: int) -> Decoded | PhotoError:
         return error
 
 
-def _say_labels(head: FittedHead, probabilities: Array) -> dict[str, Any]:
+def _say_labels(head: Head, probabilities: Array) -> dict[str, Any]:
     names = head.label_set.names
     chosen = np.flatnonzero(decide(probabilities[None], head.kind, head.threshold)[0])
     said: dict[str, Any] = {"kind": head.kind}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from carclf.heads import FittedHead
+from carclf.heads import Head, make_head
 from carclf.label_file import LabelSet
 from carclf.labels import NULL
 from carclf.metrics import MaskCounts, Predictions
@@ -101,7 +101,7 @@ def read_history(run: RunDir, head: str) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def write_head(run: RunDir, name: str, head: FittedHead) -> None:
+def write_head(run: RunDir, name: str, head: Head) -> None:
     """Writes <head>/heads.npz: the k heads and their classes."""
     run.write_arrays(
         f"{name}/heads.npz",
@@ -109,27 +109,17 @@ def write_head(run: RunDir, name: str, head: FittedHead) -> None:
             "kind": np.array(head.kind),
             "class_names": np.array(head.label_set.names),
             "mirror": np.array(head.label_set.mirror),
-            "kernels": head.kernels,
-            "biases": head.biases,
-            "temperatures": head.temperatures,
-            "thresholds": head.thresholds,
+            **head.arrays(),
         },
     )
 
 
-def read_head(run: RunDir, name: str) -> FittedHead:
+def read_head(run: RunDir, name: str) -> Head:
     """Reads <head>/heads.npz."""
     arrays = run.read_arrays(f"{name}/heads.npz")
     names = tuple(str(each) for each in arrays["class_names"])
     label_set = LabelSet(names, tuple(arrays["mirror"].tolist()), (None,) * len(names), run.path / name / "heads.npz")
-    return FittedHead(
-        str(arrays["kind"]),
-        label_set,
-        arrays["kernels"],
-        arrays["biases"],
-        arrays["temperatures"],
-        arrays["thresholds"],
-    )
+    return make_head(str(arrays["kind"]), label_set, arrays)
 
 
 def _on(predictions: Predictions) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from carclf.backbone import Backbone
 from carclf.errors import RunDirError
 from carclf.files import digest
-from carclf.heads import FittedHead
+from carclf.heads import Head
 from carclf.labels import LabelSet
 from carclf.mask_judging import fold_file
 from carclf.predict import MaskHead
@@ -35,7 +35,7 @@ def check_backbone(run: RunDir, backbone: Backbone) -> None:
             )
 
 
-def read_heads(run: RunDir, kinds: Mapping[str, str]) -> dict[str, FittedHead]:
+def read_heads(run: RunDir, kinds: Mapping[str, str]) -> dict[str, Head]:
     """Reads the classification heads among name -> kind."""
     return {name: read_head(run, name) for name, kind in kinds.items() if kind != "segmentation"}
 
@@ -65,13 +65,13 @@ def read_mask_head(run: RunDir, name: str, label_set: LabelSet, views: int) -> M
     return MaskHead(label_set, tuple(decoders), np.mean(thresholds, axis=0), levels, views)
 
 
-def model_digest(backbone: Backbone, heads: Mapping[str, FittedHead], mask_heads: Mapping[str, MaskHead]) -> str:
+def model_digest(backbone: Backbone, heads: Mapping[str, Head], mask_heads: Mapping[str, MaskHead]) -> str:
     """SHA-256 over everything that decides an answer."""
     facts = describe(backbone)
     parts: list[object] = [[facts[key] for key in (*AS_TRAINED, "engine", "engine_version")]]
     for name, head in heads.items():
-        parts.append([name, head.label_set.names, *map(_hex, (head.kernels, head.biases, head.temperatures))])
-        parts.append(_hex(head.thresholds))
+        parts.append([name, head.label_set.names, head.label_set.mirror])
+        parts += [[which, _hex(array)] for which, array in head.arrays().items()]
     for name, mask_head in mask_heads.items():
         arrays = [array for decoder in mask_head.decoders for array in decoder.to_arrays().values()]
         parts.append([name, mask_head.label_set.names, mask_head.views, _hex(mask_head.thresholds)])
