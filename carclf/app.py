@@ -54,7 +54,7 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
             sight = _see(config, sources[model], run, dataset)
             # the first model's groups and folds serve all, so that models are compared over the same folds
             if split:
-                split = share_split(split, first, run, sight.dataset, sight.plain_vectors)
+                split = share_split(split, first, run, sight.dataset, sight.group_vectors)
             else:
                 split = _split(config, run, sight)
             settings = (config.training, config.cross_validation)
@@ -156,7 +156,7 @@ def warn_of_skipped(dataset: Dataset) -> None:
 
 def _split(config: Config, run: RunDir, sight: Sight) -> Split:
     split = split_photos(
-        run, sight.dataset, sight.plain_vectors, sight.key, config.cross_validation, num_workers(config)
+        run, sight.dataset, sight.group_vectors, sight.key, config.cross_validation, num_workers(config)
     )
     for note in split.notes:
         LOG.warning("%s", note)

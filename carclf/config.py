@@ -156,7 +156,7 @@ class TrainingConfig(Section):
         default=2, description="1 = the photo; 2 = and its mirror image, as cars have two sides"
     )
     hidden_units: Whole = Field(
-        default=0, ge=0, le=8192, description="width of a hidden layer; 0 = linear: as good, solved exactly, faster"
+        default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head: solved exactly, faster"
     )
     l2: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], OneOrMore] = Field(
         min_length=1,

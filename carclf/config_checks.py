@@ -20,20 +20,12 @@ def with_head_names(data: Any) -> Any:
     filled = dict(data)
     if isinstance(data.get("heads"), dict):
         filled["heads"] = {
-            name: {"column": name, **head} if isinstance(head, dict) else head
-            for name, head in data["heads"].items()
+            name: {"column": name, **head} if isinstance(head, dict) else head for name, head in data["heads"].items()
         }
     mask_heads = _segmentation_heads(data)
     dataset = data.get("dataset")
-    if (
-        isinstance(dataset, dict)
-        and isinstance(dataset.get("annotations"), list | tuple)
-        and len(mask_heads) == 1
-    ):
-        notes = [
-            {"head": mask_heads[0], **note} if isinstance(note, dict) else note
-            for note in dataset["annotations"]
-        ]
+    if isinstance(dataset, dict) and isinstance(dataset.get("annotations"), list | tuple) and len(mask_heads) == 1:
+        notes = [{"head": mask_heads[0], **note} if isinstance(note, dict) else note for note in dataset["annotations"]]
         filled["dataset"] = {**dataset, "annotations": notes}
     return filled
 
@@ -81,16 +73,12 @@ def _section(data: Any, key: str) -> dict[str, Any]:
 def _annotations(data: Any) -> list[tuple[str, dict[str, Any]]]:
     found = _section(data, "dataset").get("annotations")
     notes = found if isinstance(found, list | tuple) else []
-    return [
-        (f"dataset.annotations[{index}]", note) for index, note in enumerate(notes) if isinstance(note, dict)
-    ]
+    return [(f"dataset.annotations[{index}]", note) for index, note in enumerate(notes) if isinstance(note, dict)]
 
 
 def _segmentation_heads(data: Any) -> list[str]:
     heads = _section(data, "heads")
-    return [
-        name for name, head in heads.items() if isinstance(head, dict) and head.get("kind") == SEGMENTATION
-    ]
+    return [name for name, head in heads.items() if isinstance(head, dict) and head.get("kind") == SEGMENTATION]
 
 
 def _dataset_problems(data: Any) -> Iterator[str]:

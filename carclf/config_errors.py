@@ -31,9 +31,7 @@ def schema_problems(found: ValidationError, data: Any, sections: Sections) -> li
         place = ""
         for part in location:
             place = join_key(place, part)
-        problems.append(
-            f"{place}: {_explain(detail, location, sections)}" if place else _explain(detail, (), {})
-        )
+        problems.append(f"{place}: {_explain(detail, location, sections)}" if place else _explain(detail, (), {}))
     return list(dict.fromkeys(problems))
 
 

@@ -119,9 +119,7 @@ def drop_photos(dataset: Dataset, bad: Sequence[tuple[int, str]]) -> Dataset:
     dropped = dict(bad)
     kept = np.array([index for index in range(len(dataset.photos)) if index not in dropped], np.int64)
     if not len(kept):
-        raise PhotoError(
-            f"None of the {len(bad)} photos can be read: {listed([reason for _, reason in bad], 3)}"
-        )
+        raise PhotoError(f"None of the {len(bad)} photos can be read: {listed([reason for _, reason in bad], 3)}")
     skipped = tuple(Skipped(dataset.photos[index].name, reason) for index, reason in sorted(dropped.items()))
     return replace(
         dataset,
@@ -169,9 +167,7 @@ def _check_photos(table: LabelTable, photos_dir: Path) -> None:
     mend = "Add them or delete their lines."
     if len(missing) == len(table.photos):
         mend = "Is it the right folder?"
-    raise PhotoError(
-        f"{count} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}"
-    )
+    raise PhotoError(f"{count} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}")
 
 
 def _unlisted_photos(table: LabelTable, photos_dir: Path) -> list[str]:
@@ -186,9 +182,7 @@ def _unlisted_photos(table: LabelTable, photos_dir: Path) -> list[str]:
     )
     if not unlisted:
         return []
-    return [
-        f"{len(unlisted)} photos in {photos_dir.name} have no line in {table.path.name}: {listed(unlisted)}."
-    ]
+    return [f"{len(unlisted)} photos in {photos_dir.name} have no line in {table.path.name}: {listed(unlisted)}."]
 
 
 def _hash_photos(

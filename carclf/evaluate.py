@@ -27,7 +27,7 @@ def group_set(sight: Sight, similarity: float, workers: int) -> Array:
     photos = sight.dataset.photos
     hashes = hash_photos([photo.path for photo in photos], read_photo, workers)
     sha256s, given = [photo.sha256 for photo in photos], [photo.table_group for photo in photos]
-    return make_groups(sha256s, given, hashes, sight.plain_vectors, similarity).group
+    return make_groups(sha256s, given, hashes, sight.group_vectors, similarity).group
 
 
 def evaluate_head(

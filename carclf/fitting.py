@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from carclf.errors import TrainingError
 from carclf.folds import Fold
 from carclf.heads import Question, Views, merge_views
 from carclf.linear import row_losses
@@ -88,9 +89,18 @@ class Desk:
         return np.stack([np.isin(np.arange(count), index) for index in indices]) & self.question.labelled
 
     def shares(self, trained: Array) -> Array:
-        """Photos that fits train on, bool (num_fits, n) -> each row's share, float32 (num_fits, num_rows)."""
+        """Photos that fits train on, bool (num_fits, n) -> each row's share, float32 (num_fits, num_rows).
+
+        Raises:
+            TrainingError: if a fit has none.
+        """
+        if not trained.any(axis=1).all():
+            raise TrainingError(
+                f"{self.question.name}: the training part of a fold, or of a fold inside it, has no photo labelled for "
+                f"this head ({self.question.labelled.sum()} in all). Label more photos or use fewer folds."
+            )
         members = np.tile(trained, (1, self.per_photo)).astype(np.float64)
-        shares: Array = members / np.maximum(members.sum(axis=1, keepdims=True), 1)
+        shares: Array = members / members.sum(axis=1, keepdims=True)
         return shares.astype(np.float32)
 
     def merge(self, logits: Array) -> Array:

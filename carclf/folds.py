@@ -59,10 +59,7 @@ def make_folds(group: Array, targets: Mapping[str, Array], k: int, seed: int) ->
 
 def make_splits(fold: Array) -> list[Fold]:
     """Turns each photo's fold (int64 (n,), 0 .. k - 1) into k pairs of index arrays."""
-    return [
-        Fold(train=np.flatnonzero(fold != i), test=np.flatnonzero(fold == i))
-        for i in range(int(fold.max()) + 1)
-    ]
+    return [Fold(train=np.flatnonzero(fold != i), test=np.flatnonzero(fold == i)) for i in range(int(fold.max()) + 1)]
 
 
 def check_folds(
@@ -90,18 +87,14 @@ def check_folds(
     notes: list[str] = []
     for head, head_targets in targets.items():
         is_categorical = head_targets.ndim == 1
-        for name, on in zip(
-            class_names[head], _one_column_each(head_targets, len(class_names[head])).T, strict=True
-        ):
+        for name, on in zip(class_names[head], _one_column_each(head_targets, len(class_names[head])).T, strict=True):
             holders = len(np.unique(group[on]))
             if holders == 0:
                 notes.append(f'{head}: no photo is labelled "{name}": it can neither be learnt nor judged.')
             elif holders < k and is_categorical:
                 problems.append(_too_few_of_class(head, name, holders, k))
             elif holders < k:
-                notes.append(
-                    f'{head}: "{name}" has photos of only {holders} cars: {k - holders} of {k} folds lack it.'
-                )
+                notes.append(f'{head}: "{name}" has photos of only {holders} cars: {k - holders} of {k} folds lack it.')
     raise_all(FoldError, problems)
     if largest * k > len(group):
         notes.append(
@@ -111,9 +104,7 @@ def check_folds(
     return tuple(notes)
 
 
-def read_folds_file(
-    path: Path, photos: Sequence[str], groups: Groups, left_out: Collection[str] = ()
-) -> Array:
+def read_folds_file(path: Path, photos: Sequence[str], groups: Groups, left_out: Collection[str] = ()) -> Array:
     """Reads given folds: a csv file with the columns `photo` and `fold`.
 
     Args:
@@ -134,9 +125,7 @@ def read_folds_file(
     unknown = [name for name in given if name not in known and name not in left_out]
     missing = [name for name in photos if name not in given]
     if unknown:
-        problems.append(
-            f"{path}: these photos are not in the dataset: {listed(unknown)}. Delete their lines."
-        )
+        problems.append(f"{path}: these photos are not in the dataset: {listed(unknown)}. Delete their lines.")
     if missing and not problems:
         problems.append(f"{path}: these photos have no line: {listed(missing)}. Add them.")
     raise_all(FoldError, problems)
@@ -238,9 +227,7 @@ def _read_fold_lines(path: Path) -> tuple[dict[str, int], list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise FoldError(
-            f"{path}: cannot be read ({error}). Give a csv file with the columns photo,fold."
-        ) from None
+        raise FoldError(f"{path}: cannot be read ({error}). Give a csv file with the columns photo,fold.") from None
     reader = csv.DictReader(text.splitlines())
     absent = [column for column in ("photo", "fold") if column not in (reader.fieldnames or ())]
     if absent:
@@ -255,9 +242,7 @@ def _read_fold_lines(path: Path) -> tuple[dict[str, int], list[str]]:
         if not number.isdecimal():
             problems.append(f'{path}, line {reader.line_num}: fold "{number}" is not a whole number from 0.')
         elif name in given:
-            problems.append(
-                f'{path}, line {reader.line_num}: photo "{name}" stands here for the second time.'
-            )
+            problems.append(f'{path}, line {reader.line_num}: photo "{name}" stands here for the second time.')
         else:
             given[name] = int(number)
     return given, problems

@@ -152,9 +152,7 @@ def _near_hashes(dhashes: Array) -> Iterator[_Links]:
 
 def _centre(vectors: Array) -> Array:
     """Centres (views, n, D) vectors on the mean of view 0 and scales them to length 1."""
-    centred = np.asarray(vectors, dtype=np.float32) - vectors[0].mean(axis=0, dtype=np.float64).astype(
-        np.float32
-    )
+    centred = np.asarray(vectors, dtype=np.float32) - vectors[0].mean(axis=0, dtype=np.float64).astype(np.float32)
     lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
     unit: Array = centred / np.maximum(lengths, np.finfo(np.float32).tiny)
     return unit

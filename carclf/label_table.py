@@ -62,9 +62,7 @@ def read_label_table(path: Path) -> LabelTable:
             continue
         first = kept.setdefault(name, row)
         if _values(first, header) != _values(row, header):
-            problems.append(
-                f'{where}: "{name}" stands in line {first.line} with other values. Keep one of them.'
-            )
+            problems.append(f'{where}: "{name}" stands in line {first.line} with other values. Keep one of them.')
     if not kept and not problems:
         problems.append(f"{path.name}: names no photo. Add a line for each.")
     raise_all(LabelError, problems)
@@ -110,9 +108,7 @@ def _read_rows(path: Path) -> Iterator[_Row]:
 
 
 def _values(row: _Row, header: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        cell for cell, column in zip(row.cells, header, strict=True) if column not in ("", NAME_COLUMN)
-    )
+    return tuple(cell for cell, column in zip(row.cells, header, strict=True) if column not in ("", NAME_COLUMN))
 
 
 def _check_header(path: Path, row: _Row) -> tuple[str, ...]:

@@ -143,6 +143,4 @@ def _make_row(chosen: list[int] | None, kind: str, num_classes: int) -> int | li
 
 
 def _lines(lines: Sequence[int]) -> str:
-    return (
-        f"line {lines[0]}" if len(lines) == 1 else f"lines {listed([str(line) for line in lines], most=20)}"
-    )
+    return f"line {lines[0]}" if len(lines) == 1 else f"lines {listed([str(line) for line in lines], most=20)}"

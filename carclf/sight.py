@@ -27,7 +27,8 @@ class Sight:
         backbone: facts of backbone.json.
         key: names the way the features were computed.
         vectors: float32 (views, n, num_features).
-        plain_vectors: the same without the cells of the grid.
+        group_vectors: the same without the cells of the grid; no features of the embedded backbone, to which different
+            cars look alike: then bytes, dHash and the group column tell who belongs together.
         maps: level -> float16 memmap (rows, h, w, c), of the photos with a mask target.
         map_rows: level -> int64 (views, n): a photo's row in its map, -1 where it has none.
     """
@@ -36,7 +37,7 @@ class Sight:
     backbone: dict[str, Any]
     key: str
     vectors: Array
-    plain_vectors: Array
+    group_vectors: Array
     maps: dict[str, Array]
     map_rows: dict[str, Array]
 
@@ -101,7 +102,7 @@ def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache
         describe(backbone),
         features_key(backbone),
         features.vectors[:, kept],
-        features.vectors[:, kept, : backbone.num_plain],
+        features.vectors[:, kept, : 0 if backbone.source.source == "embedded" else backbone.num_plain],
         dict(features.maps),
         {level: _spread(features, level, positions, len(dataset.photos))[:, kept] for level in features.maps},
     )

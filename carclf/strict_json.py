@@ -47,10 +47,7 @@ def read_json(path: Path, error: type[CarclfError]) -> Any:
         raise error(f"{where}: not valid JSON: {problem.msg}.{_json_hint(text, problem.pos)}") from None
     except (ValueError, RecursionError) as problem:
         raise error(f"{path.name}: not usable JSON: {problem}.") from None
-    repeats = [
-        f"{path.name}: {where}: the key stands more than once. Keep one."
-        for where in _repeated_keys(value, "")
-    ]
+    repeats = [f"{path.name}: {where}: the key stands more than once. Keep one." for where in _repeated_keys(value, "")]
     raise_all(error, repeats)
     return value
 

@@ -100,7 +100,7 @@ def evaluate_config(
     sight = look_at(predictor.backbone, dataset, sight_request(config, "skip"), config.results / CACHE)
     warn_of_skipped(sight.dataset)
     similarity = config.cross_validation.group_similarity
-    seen = seen_before(run, sight.dataset, sight.plain_vectors, similarity, workers)
+    seen = seen_before(run, sight.dataset, sight.group_vectors, similarity, workers)
     rows = (np.flatnonzero(~seen), group_set(sight, similarity, workers))
     trees = {}
     for name in asked:

@@ -24,8 +24,7 @@ def region(shape: dict[str, Any], **attributes: Any) -> dict[str, Any]:
 
 def via(folder: Path, **photos: list[Any] | dict[str, Any]) -> Path:
     records = {
-        f"{name}.jpg9": {"filename": f"{name}.jpg", "size": 9, "regions": found}
-        for name, found in photos.items()
+        f"{name}.jpg9": {"filename": f"{name}.jpg", "size": 9, "regions": found} for name, found in photos.items()
     }
     return dump(folder, records)
 
@@ -83,9 +82,7 @@ def test_photos_without_regions_are_not_annotated(tmp_path: Path) -> None:
         ({"type": "dent", "again": "dent"}, 1),
     ],
 )
-def test_the_class_is_the_attribute_that_names_one(
-    tmp_path: Path, attributes: dict[str, Any], class_id: int
-) -> None:
+def test_the_class_is_the_attribute_that_names_one(tmp_path: Path, attributes: dict[str, Any], class_id: int) -> None:
     assert read_via(via(tmp_path, a=[region(SQUARE, **attributes)]), TWO)["a.jpg"][0].class_id == class_id
 
 
@@ -179,8 +176,7 @@ def test_polygons_are_filled_as_by_the_even_odd_rule() -> None:
         angles = np.sort(rng.uniform(0, 2 * np.pi, 9))
         radius = rng.uniform(8, 28, 9)
         points = tuple(
-            (float(30 + r * np.cos(a)), float(30 + r * np.sin(a)))
-            for a, r in zip(angles, radius, strict=True)
+            (float(30 + r * np.cos(a)), float(30 + r * np.sin(a))) for a, r in zip(angles, radius, strict=True)
         )
         mask = rasterise([Polygon(1, points)], 60, 60)
         slow = np.array([[inside(points, x, y) for x in range(60)] for y in range(60)])
@@ -234,9 +230,7 @@ def test_mask_files_keep_their_ids_indexed_or_grey(tmp_path: Path) -> None:
 
 def test_bad_mask_files(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", [[0, 3, 7]])
-    with pytest.raises(
-        AnnotationError, match=r"a.png: class ids 3, 7 are not in two.txt .* 1 to 2 = dent, glass, 255"
-    ):
+    with pytest.raises(AnnotationError, match=r"a.png: class ids 3, 7 are not in two.txt .* 1 to 2 = dent, glass, 255"):
         load_mask_file(path, (3, 1), TWO)
     with pytest.raises(AnnotationError, match="3 × 1 pixels, but its photo has 1 × 3"):
         load_mask_file(path, (1, 3), TWO)
@@ -260,7 +254,4 @@ def test_the_real_polygons_load(shared_dir: Path) -> None:
     found = read_annotations("via", shared_dir / "data" / "car_damage" / "via_damage.json", ONE)
     assert len(found) == 906
     types = LabelSet(("dent", "scratch", "glass"), (0, 1, 2), (None,) * 3, Path("types.txt"))
-    assert (
-        len(read_annotations("via", shared_dir / "data" / "car_damage" / "via_damage_types.json", types))
-        == 461
-    )
+    assert len(read_annotations("via", shared_dir / "data" / "car_damage" / "via_damage_types.json", types)) == 461

@@ -82,9 +82,7 @@ def test_names_follow_from_the_head(tmp_path: Path) -> None:
     assert config.dataset.annotations[0].head == "mask"
 
 
-@pytest.mark.parametrize(
-    ("given", "count"), [("demo", 240), ({"demo": {"count": 30}}, 30), ({"demo": {}}, 240)]
-)
+@pytest.mark.parametrize(("given", "count"), [("demo", 240), ({"demo": {"count": 30}}, 30), ({"demo": {}}, 240)])
 def test_demo_dataset(tmp_path: Path, given: Any, count: int) -> None:
     dataset = read_config(write(tmp_path, smallest() | {"dataset": given})).dataset
     assert isinstance(dataset, DemoConfig)
@@ -192,9 +190,7 @@ ERRORS = [
         "dataset.annotations[0].head: is missing, and there are 2 segmentation heads: a, b.",
     ),
     (
-        change(
-            dataset__annotations=[{"format": "via", "path": "x", "head": "mosk"}], heads__mask=SEGMENTATION
-        ),
+        change(dataset__annotations=[{"format": "via", "path": "x", "head": "mosk"}], heads__mask=SEGMENTATION),
         '"mosk" is not among heads. Did you mean "mask"? Segmentation heads: mask.',
     ),
     (
@@ -207,9 +203,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("data", "message"), ERRORS, ids=lambda value: value[:60] if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize(("data", "message"), ERRORS, ids=lambda value: value[:60] if isinstance(value, str) else "")
 def test_errors_say_where_what_and_how(tmp_path: Path, data: Any, message: str) -> None:
     found = problems_of(tmp_path, data)
     assert any(message in line for line in found), found
@@ -222,9 +216,7 @@ def test_one_mistake_is_one_line(tmp_path: Path) -> None:
 
 
 def test_all_errors_come_at_once_those_of_the_disk_among_them(tmp_path: Path) -> None:
-    data = change(
-        training__bacth_size=3, cross_validation__folds=1, models=["other"], heads__severity__kind="x"
-    )
+    data = change(training__bacth_size=3, cross_validation__folds=1, models=["other"], heads__severity__kind="x")
     with pytest.raises(ConfigError) as caught:
         read_config(write(tmp_path, data))
     for part in (
@@ -294,9 +286,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 
 def test_every_section_names_its_own_keys_and_every_key_is_described() -> None:
     for place, model in SECTIONS.items():
-        assert known_keys([part.replace("*", "any") for part in place], SECTIONS) == tuple(
-            sorted(model.model_fields)
-        )
+        assert known_keys([part.replace("*", "any") for part in place], SECTIONS) == tuple(sorted(model.model_fields))
     rows = list(list_keys())
     assert len(rows) == len({key for key, _, _ in rows})
     assert all(description for _, _, description in rows)
@@ -308,7 +298,5 @@ def test_reading_a_config_imports_nothing_heavy() -> None:
         "import sys, carclf.config, carclf.labels\n"
         "print(sorted({'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,9 +13,7 @@ from carclf.images import photo_size
 from carclf.labels import NOT_LABELLED
 
 REPO = Path(__file__).resolve().parents[1]
-TABLE = (
-    "name,damage,type,group\na.jpg,minor,dent,car 1\nb.jpg,whole,NULL,\nsub/c.jpg,,,car 1\nd.jpg,whole,,\n"
-)
+TABLE = "name,damage,type,group\na.jpg,minor,dent,car 1\nb.jpg,whole,NULL,\nsub/c.jpg,,,car 1\nd.jpg,whole,,\n"
 VIA = (
     '{"a": {"filename": "a.jpg", "regions": [{"shape_attributes": {"name": "rect", "x": 1, "y": 1,'
     ' "width": 3, "height": 2}, "region_attributes": {}}]}}'
@@ -142,9 +140,7 @@ def test_annotations_of_other_photos_are_noted(folder: Path) -> None:
     )
     assert load(folder).notes == ("via.json: 1 annotated photos are not in the label table.",)
     (folder / "via.json").write_text(VIA.replace("a.jpg", "z.jpg"))
-    with pytest.raises(
-        AnnotationError, match=r"none of its 1 photos is in the label table \(the first: z\.jpg\)"
-    ):
+    with pytest.raises(AnnotationError, match=r"none of its 1 photos is in the label table \(the first: z\.jpg\)"):
         load(folder)
 
 

@@ -28,11 +28,7 @@ def photos() -> list[DemoPhoto]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_photo_has_the_promised_shapes_and_values(photos: list[DemoPhoto]) -> None:
@@ -233,9 +229,7 @@ def test_a_run_that_was_cut_off_leaves_no_set(tmp_path: Path, monkeypatch: pytes
 
 def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_text("x")
-    with pytest.raises(
-        RunDirError, match=r"holds holiday\.jpg and is no demo set .* Give a new or empty folder"
-    ):
+    with pytest.raises(RunDirError, match=r"holds holiday\.jpg and is no demo set .* Give a new or empty folder"):
         write_demo(tmp_path, 3, 2, 32)
     with pytest.raises(RunDirError, match="is a file, and the demo set needs a folder"):
         write_demo(tmp_path / "holiday.jpg", 3, 2, 32)
@@ -250,9 +244,7 @@ def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
         ((5, 1, 31), "image_size must be at least 32, not 31"),
     ],
 )
-def test_numbers_out_of_range_are_refused(
-    numbers: tuple[int, int, int], message: str, tmp_path: Path
-) -> None:
+def test_numbers_out_of_range_are_refused(numbers: tuple[int, int, int], message: str, tmp_path: Path) -> None:
     with pytest.raises(RunDirError, match=message):
         write_demo(tmp_path / "set", *numbers)
 

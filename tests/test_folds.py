@@ -58,9 +58,7 @@ def test_every_label_of_every_head_is_spread_evenly() -> None:
     fold = make_folds(group, targets, K, 42)
     everything = [np.ones(len(group), dtype=bool)]
     everything += [targets["severity"] == i for i in range(4)]
-    everything += [
-        targets[head][:, i] == 1 for head in ("type", "mask") for i in range(targets[head].shape[1])
-    ]
+    everything += [targets[head][:, i] == 1 for head in ("type", "mask") for i in range(targets[head].shape[1])]
     everything += [targets[head][:, 0] != NOT_LABELLED for head in ("type", "mask")]
     for labelled in everything:
         off_by = np.abs(np.bincount(fold[labelled], minlength=K) - labelled.sum() / K).max()
@@ -178,13 +176,9 @@ def test_given_folds_are_taken_in_the_order_of_their_numbers(tmp_path: Path) -> 
 
 
 def test_lines_of_photos_that_were_left_out_are_passed_over(tmp_path: Path) -> None:
-    path = write_folds(
-        tmp_path / "folds.csv", "photo,fold\na.jpg,0\nb.jpg,1\nc.jpg,0\nd.jpg,1\nbroken.jpg,1\n"
-    )
+    path = write_folds(tmp_path / "folds.csv", "photo,fold\na.jpg,0\nb.jpg,1\nc.jpg,0\nd.jpg,1\nbroken.jpg,1\n")
     assert read_folds_file(path, PHOTOS, ALONE, left_out={"broken.jpg"}).tolist() == [0, 1, 0, 1]
-    with pytest.raises(
-        FoldError, match=r"these photos are not in the dataset: broken\.jpg\. Delete their lines"
-    ):
+    with pytest.raises(FoldError, match=r"these photos are not in the dataset: broken\.jpg\. Delete their lines"):
         read_folds_file(path, PHOTOS, ALONE)
 
 

@@ -44,9 +44,7 @@ def test_label_file(tmp_path: Path) -> None:
     assert found.colors == (None, (1, 2, 255), None)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(REPO.glob("**/labels/*.txt")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
-)
+@pytest.mark.parametrize("path", sorted(REPO.glob("**/labels/*.txt")), ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_shipped_label_files_load(path: Path) -> None:
     assert read_label_file(path).names
 

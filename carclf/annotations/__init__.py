@@ -17,9 +17,7 @@ from carclf.labels import LabelSet
 FORMATS = ("via", "masks")
 
 
-def read_annotations(
-    format_name: str, path: Path, label_set: LabelSet
-) -> Mapping[str, tuple[Polygon, ...] | Path]:
+def read_annotations(format_name: str, path: Path, label_set: LabelSet) -> Mapping[str, tuple[Polygon, ...] | Path]:
     """Reads the annotations of one segmentation head.
 
     Returns:

@@ -55,7 +55,5 @@ def load_mask_file(path: Path, size: tuple[int, int], label_set: LabelSet) -> ND
     if unknown:
         classes = f"1 to {len(label_set.names)} = {listed(label_set.names)}"
         known = f"0 = background, {classes}, {IGNORED_PIXEL} = ignored"
-        raise AnnotationError(
-            f"{path}: class ids {listed(unknown)} are not in {label_set.path.name} ({known})."
-        )
+        raise AnnotationError(f"{path}: class ids {listed(unknown)} are not in {label_set.path.name} ({known}).")
     return mask

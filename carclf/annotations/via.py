@@ -41,9 +41,7 @@ def read_via(path: Path, label_set: LabelSet) -> Mapping[str, tuple[Polygon, ...
                 problems.setdefault(f"{problem}", []).append(f"{name} region {index}")
         if polygons:
             found[name] = tuple(polygons)
-    raise_all(
-        AnnotationError, [f"{path.name}: {listed(places)}: {what}" for what, places in problems.items()]
-    )
+    raise_all(AnnotationError, [f"{path.name}: {listed(places)}: {what}" for what, places in problems.items()])
     return found
 
 
@@ -95,9 +93,7 @@ def _read_class(attributes: Any, label_set: LabelSet) -> int:
     if len(named) == 1:
         return label_set.names.index(named[0]) + 1
     if len(named) > 1:
-        raise ValueError(
-            f"the attributes name several classes: {', '.join(named)}. Keep one, or draw two regions."
-        )
+        raise ValueError(f"the attributes name several classes: {', '.join(named)}. Keep one, or draw two regions.")
     if not values and len(label_set.names) == 1:
         return 1
     if not values:
@@ -129,12 +125,8 @@ def _read_points(shape: Mapping[str, Any]) -> tuple[Point, ...]:
         return ellipse_points((_number(shape["cx"]), _number(shape["cy"])), radius, radius)
     if name == "ellipse":
         center = (_number(shape["cx"]), _number(shape["cy"]))
-        return ellipse_points(
-            center, _number(shape["rx"]), _number(shape["ry"]), _number(shape.get("theta", 0.0))
-        )
-    raise ValueError(
-        f'the shape "{name}" has no area that could be filled. Known shapes: {", ".join(_SHAPES)}.'
-    )
+        return ellipse_points(center, _number(shape["rx"]), _number(shape["ry"]), _number(shape.get("theta", 0.0)))
+    raise ValueError(f'the shape "{name}" has no area that could be filled. Known shapes: {", ".join(_SHAPES)}.')
 
 
 def _number(value: Any) -> float:

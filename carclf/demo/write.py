@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
         },
     },
     # Drawn cars look alike; which photos show the same one stands in the table.
-    "cross_validation": {"folds": 5, "seed": 42, "group_similarity": 0.99},
+    "cross_validation": {"folds": 5, "seed": 42},
     "results": "results",
     "images": "images",
 }
