@@ -160,5 +160,7 @@ def test_a_head_nobody_labelled_is_refused() -> None:
     vectors = make_vectors()
     question = make_question("categorical", vectors)
     nothing = replace(question, targets=np.full_like(question.targets, NOT_LABELLED))
-    with pytest.raises(TrainingError, match=r"^side: the training part .* has no photo labelled for this head \(0 in all\)"):
+    with pytest.raises(
+        TrainingError, match=r"^side: the training part .* has no photo labelled for this head \(0 in all\)"
+    ):
         judge(nothing, vectors)
