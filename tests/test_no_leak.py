@@ -132,3 +132,13 @@ def test_inner_folds_hold_no_test_photo_and_do_not_know_its_labels() -> None:
         other = replace(head, targets=scrambled(head.targets, fold.test))
         again = inner_folds(replace(dataset, heads={"side": other}), split, 3, 7)
         assert np.array_equal(again[number], inner)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_temperatures_and_thresholds_come_from_photos_that_the_inner_heads_never_saw(kind: str) -> None:
+    """Random labels learnt by heart: a head that had seen the photos would be right and sure, so need no cooling."""
+    vectors = make_vectors(80, 160)
+    targets = np.random.default_rng(3).integers(0, 2, (80, 3)).astype(np.int8)
+    question = replace(make_question(kind, vectors), targets=targets[:, 0] if kind == "categorical" else targets)
+    head = judge(question, vectors, Settings((1e-5,), 500)).head
+    assert head.temperatures.min() > 3
