@@ -13,3 +13,23 @@ def shared_dir() -> Path:
     if not (folder / "data" / "car_damage").is_dir():
         pytest.skip(f"no real photos: {folder}/data/car_damage is not there (set CARCLF_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn set: see tests/drawn_set.py."""
+    from tests.drawn_set import draw_set
+
+    return draw_set(tmp_path_factory.mktemp("drawn") / "set", count=48, seed=7)
+
+
+@pytest.fixture(scope="session")
+def drawn_run(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a config on the drawn set, and of all that the main job made of it. Nobody may change it."""
+    from carclf.app import run_config
+    from carclf.config import read_config
+    from tests.drawn_set import write_config
+
+    folder = tmp_path_factory.mktemp("run")
+    run_config(read_config(write_config(folder, drawn_set, workers=1)))
+    return folder

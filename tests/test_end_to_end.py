@@ -1,0 +1,209 @@
+"""The whole program on drawn photos: once, and what must be true of it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from carclf.app import run_config
+from carclf.cli import main
+from carclf.config import AnnotationConfig, read_config
+from carclf.errors import CarclfError, LabelError, RunDirError
+from carclf.terminal import print_evaluation, print_summary
+from carclf.using import evaluate_config
+from tests.drawn_set import MODEL, draw_set
+
+PICTURES = {
+    "severity": ("accuracy", "loss", "confusion", "reliability"),
+    "damage_type": ("accuracy", "loss", "confusion", "reliability"),
+    "damage_mask": ("accuracy", "loss", "confusion", "masks"),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(drawn_run: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((drawn_run / "results" / MODEL / "results.json").read_text())
+    return read
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file's time and bytes, but for locks and the effective config, which name the folder."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_results_hold_all_that_design_promises(tree: dict[str, Any]) -> None:
+    assert next(iter(tree)) == "schema_version"
+    assert list(tree["heads"]) == list(PICTURES)
+    assert tree["photos"] == 48
+    assert tree["skipped"] == []
+    assert tree["backbone"]["seen_drawn_cars"] is True
+    metrics = {
+        "severity": {"accuracy", "accuracy_damaged", "macro_f1", "log_loss", "brier", "calibration_error"},
+        "damage_type": {"binary_accuracy", "macro_f1", "mean_ap", "log_loss", "calibration_error"},
+        "damage_mask": {"dice", "iou", "dice_damaged", "iou_damaged", "dice_per_photo", "false_alarm"},
+    }
+    for name, expected in metrics.items():
+        head = tree["heads"][name]
+        assert expected <= set(head["metrics"])
+        for metric in head["metrics"].values():
+            assert {"mean", "pooled", "interval", "folds", "baseline"} <= set(metric)
+        for label in head["labels"].values():
+            assert {"n", "precision", "recall", "f1", "ap", "auc", "threshold"} <= set(label)
+    assert set(tree["duration_s"]) >= {"features", "groups", *PICTURES, "total"}
+
+
+def test_results_txt_opens_each_head_as_the_predecessor_did(drawn_run: Path) -> None:
+    text = (drawn_run / "results" / MODEL / "results.txt").read_text()
+    for line in ("Categorical accuracies", "Binary accuracies", "Foreground Dice", "on average: ", "best iteration: "):
+        assert line in text
+    assert "HAS seen drawn cars" in text
+    assert "skipped    none" in text
+
+
+def test_it_beats_the_trivial_baseline_where_the_set_is_large_enough(tree: dict[str, Any]) -> None:
+    severity = tree["heads"]["severity"]["metrics"]
+    assert severity["accuracy"]["mean"] > severity["accuracy"]["baseline"]
+    assert severity["macro_f1"]["mean"] > severity["macro_f1"]["baseline"]
+    mean_ap = tree["heads"]["damage_type"]["metrics"]["mean_ap"]
+    assert mean_ap["mean"] > mean_ap["baseline"]
+
+
+def test_every_picture_is_there(drawn_run: Path) -> None:
+    expected = {f"{MODEL}_{head}_{what}.png" for head, shown in PICTURES.items() for what in shown}
+    assert {path.name for path in (drawn_run / "images").iterdir()} == expected
+    for path in (drawn_run / "images").iterdir():
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+
+
+def test_every_photo_is_judged_once_and_groups_stay_whole(drawn_run: Path) -> None:
+    run = drawn_run / "results" / MODEL
+    folds = pd.read_csv(run / "folds.csv")
+    assert folds["photo"].is_unique
+    assert (folds.groupby("group")["fold"].nunique() == 1).all()
+    for head in PICTURES:
+        judged = pd.read_csv(run / head / "predictions.csv")
+        assert judged["photo"].is_unique
+        merged = judged.merge(folds, on="photo", suffixes=("", "_given"))
+        assert (merged["fold"] == merged["fold_given"]).all()
+
+
+def test_a_second_run_does_nothing_again(drawn_run: Path) -> None:
+    before = snapshot(drawn_run)
+    run_config(read_config(drawn_run / "config.json"))
+    after = snapshot(drawn_run)
+    assert {name: data for name, (_, data) in before.items()} == {name: data for name, (_, data) in after.items()}
+    written = {name for name in after if before[name][0] != after[name][0]}
+    run = f"results/{MODEL}"
+    assert written <= {f"{run}/{name}" for name in ("config.json", "backbone.json", "results.json", "results.txt")}
+
+
+def test_what_is_deleted_comes_back_as_it_was(drawn_run: Path) -> None:
+    before = snapshot(drawn_run)
+    run = drawn_run / "results" / MODEL
+    for name in ("results.txt", "results.json", "severity/predictions.csv", "damage_mask/choices.json"):
+        (run / name).unlink()
+    trees = run_config(read_config(drawn_run / "config.json"))
+    after = snapshot(drawn_run)
+    lasting = [name for name in before if not name.endswith(("stages.json", "results.txt", "results.json"))]
+    assert [name for name in lasting if after[name][1] != before[name][1]] == []
+    old, new = (json.loads(each[f"results/{MODEL}/results.json"][1]) for each in (before, after))
+    assert {**old, "duration_s": 0} == {**new, "duration_s": 0} == {**trees[MODEL], "duration_s": 0}
+
+
+def test_a_changed_setting_computes_its_heads_again_and_says_so(
+    drawn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("carclf.app._draw", lambda *_: None)
+    shutil.copytree(drawn_run / "results", tmp_path / "results")
+    config = json.loads((drawn_run / "config.json").read_text())
+    config["training"]["l2"] = [0.02]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["--config", str(tmp_path / "config.json")]) == 0
+    err = capsys.readouterr().err.splitlines()
+    said = [f"{MODEL}, {head}: training changed since the last run; computed again." for head in list(PICTURES)[:2]]
+    assert err == said
+    old, new = (folder / "results" / MODEL for folder in (drawn_run, tmp_path))
+    assert (old / "severity" / "predictions.csv").read_bytes() != (new / "severity" / "predictions.csv").read_bytes()
+    assert (old / "damage_mask" / "fold0.npz").read_bytes() == (new / "damage_mask" / "fold0.npz").read_bytes()
+
+
+def test_the_closing_table_names_every_score(tree: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary({MODEL: tree}, Path("results"), Path("images"))
+    out = capsys.readouterr().out
+    assert "accuracy_damaged" in out
+    assert "dice_damaged" in out
+    assert f"results/{MODEL}/results.txt Its backbone has seen drawn cars." in out
+
+
+@pytest.fixture(scope="module")
+def separate(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another drawn set with three training photos put in, one of them re-encoded."""
+    folder = draw_set(tmp_path_factory.mktemp("separate") / "set", count=16, seed=99)
+    table = (drawn_set / "labels.csv").read_text().splitlines()
+    lines = (folder / "labels.csv").read_text().splitlines()
+    for row in (1, 2, 3):
+        name = table[row].split(",")[0]
+        lines.append(table[row].replace(name, f"seen_{name}"))
+        shutil.copy(drawn_set / "photos" / name, folder / "photos" / f"seen_{name}")
+        mask = Path(name).with_suffix(".png").name
+        shutil.copy(drawn_set / "masks" / mask, folder / "masks" / f"seen_{mask}")
+    with Image.open(drawn_set / "photos" / table[1].split(",")[0]) as photo:
+        photo.save(folder / "photos" / f"seen_{table[1].split(',')[0]}", quality=80)
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_evaluate_scores_a_separate_set_and_leaves_out_what_training_has_seen(
+    drawn_run: Path, separate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = read_config(drawn_run / "config.json")
+    masks = AnnotationConfig(format="masks", path=separate / "masks", head="damage_mask")
+    tree = evaluate_config(config, None, separate / "photos", separate / "labels.csv", [masks])
+    assert tree["left_out_as_seen_in_training"] == 3
+    assert tree["photos"] == 16
+    assert tree["separate_set"] is True
+    assert list(tree["heads"]) == list(PICTURES)
+    run = drawn_run / "results" / MODEL
+    assert json.loads((run / "evaluation.json").read_text()) == tree
+    text = (run / "evaluation.txt").read_text()
+    assert "left out   3 that show what a photo of the training shows" in text
+    print_evaluation(tree)
+    assert capsys.readouterr().out == text
+    for head in tree["heads"].values():
+        for metric in head["metrics"].values():
+            assert metric["interval"][0] is None or np.isfinite(metric["interval"]).all()
+
+
+def test_evaluate_scores_the_heads_that_the_set_is_labelled_for(
+    drawn_run: Path, separate: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(separate / "labels.csv", keep_default_na=False)
+    table[["name", "damage"]].to_csv(tmp_path / "severity.csv", index=False)
+    table[["name"]].to_csv(tmp_path / "none.csv", index=False)
+    config = read_config(drawn_run / "config.json")
+    tree = evaluate_config(config, MODEL, separate / "photos", tmp_path / "severity.csv")
+    assert list(tree["heads"]) == ["severity"]
+    with pytest.raises(LabelError, match=r"none\.csv: is labelled for none of severity, damage_type"):
+        evaluate_config(config, MODEL, separate / "photos", tmp_path / "none.csv")
+
+
+def test_evaluate_refuses_training_photos_alone_and_other_classes(
+    drawn_run: Path, drawn_set: Path, separate: Path, tmp_path: Path
+) -> None:
+    config = read_config(drawn_run / "config.json")
+    with pytest.raises(CarclfError, match="no photo of the set that was not in training"):
+        evaluate_config(config, None, drawn_set / "photos", drawn_set / "labels.csv")
+    given = json.loads((drawn_run / "config.json").read_text())
+    (tmp_path / "severity.txt").write_text("whole\nminor\nmoderate\nsevere\n")
+    given["heads"]["severity"]["labels"] = str(tmp_path / "severity.txt")
+    given["results"] = str(drawn_run / "results")
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    with pytest.raises(RunDirError, match=r"severity: was trained for minor, .* has whole, minor"):
+        evaluate_config(read_config(tmp_path / "config.json"), None, separate / "photos", separate / "labels.csv")
