@@ -14,12 +14,6 @@ from tests.drawn_set import MODEL, call_main, start_main, without_durations
 
 PATIENCE = 600  # seconds after which a run that does not end counts as hung
 NOT_COMPARED = (".lock", "config.json", "stages.json", "evaluation.json", "evaluation.txt")  # hold paths or seconds
-    ".lock",
-    "config.json",
-    "stages.json",
-    "evaluation.json",
-    "evaluation.txt",
-)  # paths, seconds; not a run's
 
 
 @dataclass(frozen=True)
