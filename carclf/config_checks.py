@@ -11,6 +11,8 @@ from typing import Any
 from carclf.errors import did_you_mean
 
 SEGMENTATION = "segmentation"
+STAGES = ("features", "groups", "folds", "pictures")  # of a run beside its heads: names a head cannot have
+RESULTS_FOLDERS = ("cache", "demo")  # in the results beside the models: names a backbone cannot have
 
 
 def with_head_names(data: Any) -> Any:
@@ -98,6 +100,8 @@ def _model_problems(data: Any) -> Iterator[str]:
         if name not in backbones:
             guess = did_you_mean(name, backbones)
             yield f'models[{index}]: "{name}" is not among backbones.{guess} Known: {", ".join(backbones)}.'
+        if name in RESULTS_FOLDERS:
+            yield f'models[{index}]: the results have a folder "{name}" of their own. Take another name.'
         if name in models[:index]:
             yield f'models[{index}]: "{name}" stands twice. Name every model once.'
 
@@ -112,6 +116,8 @@ def _backbone_problems(data: Any) -> Iterator[str]:
 
 def _head_problems(data: Any) -> Iterator[str]:
     for name, head in _section(data, "heads").items():
+        if name in STAGES:
+            yield f"heads.{name}: the run itself has something of that name. Take another one."
         if not isinstance(head, dict):
             continue
         kind = head.get("kind")
