@@ -108,7 +108,7 @@ def change(**changes: Any) -> dict[str, Any]:
 
 SEGMENTATION = {"kind": "segmentation", "labels": "m.txt"}
 ERRORS = [
-    (change(heads__pictures=SEGMENTATION), "heads.pictures: the run itself has something of that name. Take another one."),
+    (change(heads__pictures=SEGMENTATION), "heads.pictures: the run itself has something of that name."),
     (
         change(training__bacth_size=3),
         'training.bacth_size: unknown key. Did you mean "batch_size"? Known keys: batch',
