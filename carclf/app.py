@@ -43,10 +43,12 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
     """
     runs = {model: RunDir(config.results / model) for model in config.models}
     dataset, sources, mask_sums = check_inputs(config)
+    LOG.info("%d photos; heads: %s.", len(dataset.photos), ", ".join(dataset.heads))
     with ExitStack() as locks:
-        for run in runs.values():
+        for model, run in runs.items():
             locks.enter_context(locked(run.path))
             remove_partial_files(run.path)
+            remove_partial_files(config.images, f"{model}_")
         trees: dict[str, dict[str, Any]] = {}
         first, split = runs[config.models[0]], None
         for model, run in runs.items():
@@ -136,6 +138,7 @@ def _see(config: Config, source: Source, run: RunDir, dataset: Dataset) -> Sight
         LOG.warning("%s: the backbone changed since the last run; everything is computed again.", model)
         run.forget()  # or its heads would be taken for heads of this backbone
     run.write_json(BACKBONE, facts)
+    LOG.info("%s: %s backbone %s, run by %s.", model, source.source, source.where, backbone.engine)
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
     sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)

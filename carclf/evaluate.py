@@ -1,5 +1,6 @@
 """A trained run scored on a separate labelled set, with the metrics and intervals of cross-validation."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,7 +48,8 @@ def evaluate_head(
     judged = judged[data.labelled[judged]]
     _check_some(name, judged)
     vectors = sight.vectors[:, judged]
-    logits, probabilities = head.logits(vectors), head.probabilities(vectors)
+    raw = replace(head, temperatures=np.ones_like(head.temperatures))
+    probabilities = head.probabilities(vectors)
     record = Predictions(
         head.kind,
         head.label_set.names,
@@ -55,7 +57,7 @@ def evaluate_head(
         group[judged],
         np.zeros(len(judged), np.int64),
         data.targets[judged],
-        logits,
+        raw.logits(vectors),
         probabilities,
         decide(probabilities, head.kind, head.threshold),
         np.tile(_training_shares(run, name, head), (len(judged), 1)),

@@ -45,9 +45,9 @@ def cannot_write(path: Path, error: OSError) -> RunDirError:
     )
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Removes what killed runs have left half written in a folder that nobody else writes in."""
-    for path in folder.rglob(f"{PARTIAL}*"):
+def remove_partial_files(folder: Path, beginning: str = "") -> None:
+    """Removes what killed runs have left half written; nobody else may write files of that beginning there."""
+    for path in folder.rglob(f"{PARTIAL}{beginning}*"):
         path.unlink(missing_ok=True)
 
 

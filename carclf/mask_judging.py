@@ -140,6 +140,7 @@ def _judge(run: RunDir, work: _Work, sight: Sight, how: tuple[MaskTrainingConfig
     reader = MapReader(sight.maps, {level: rows[:, work.rows] for level, rows in sight.map_rows.items()})
     targets = make_mask_targets(work.loaders, len(work.head.label_set.names), *grid_size(reader.shapes))
     data = MaskData(reader, targets, work.split.group[work.rows], work.head.label_set.mirror)
+    LOG.info("%s: fitting mask decoders for %d folds.", work.name, len(work.split.folds))
     started, earlier = time.perf_counter(), 0.0
     hidden = None if LOG.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
     for fold in tqdm(range(len(work.split.folds)), desc=work.name, unit="fold", disable=hidden):

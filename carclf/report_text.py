@@ -90,7 +90,7 @@ def _head_text(name: str, head: Tree, separate: bool) -> str:
     if "photos_with_foreground" in head:
         size += f", {head['photos_with_foreground']} of them with foreground"
     parts += [size, _metrics_text(head), _labels_text(head), _confusion_text(head)]
-    if head["choices"]:
+    if head["choices"] and not separate:
         parts.append(_choices_text(head["choices"]))
     return "\n\n".join(parts)
 

@@ -125,7 +125,7 @@ def test_a_changed_setting_computes_its_heads_again_and_says_so(
     config = json.loads((drawn_run / "config.json").read_text())
     config["training"]["l2"] = [0.02]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert main(["--config", str(tmp_path / "config.json")]) == 0
+    assert main(["--config", str(tmp_path / "config.json"), "--quiet"]) == 0
     err = capsys.readouterr().err.splitlines()
     said = [f"{MODEL}, {head}: training changed since the last run; computed again." for head in list(PICTURES)[:2]]
     assert err == said
