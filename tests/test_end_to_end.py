@@ -194,6 +194,29 @@ def test_evaluate_scores_the_heads_that_the_set_is_labelled_for(
         evaluate_config(config, MODEL, separate / "photos", tmp_path / "none.csv")
 
 
+def test_evaluate_on_the_command_line_takes_via_annotations(
+    drawn_run: Path, separate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(separate / "labels.csv", keep_default_na=False)
+    region = {"shape_attributes": {"name": "rect", "x": 20, "y": 20, "width": 30, "height": 30}}
+    damaged = table["name"][table["damage"] != "whole"]
+    via = {name: {"filename": name, "size": -1, "regions": [region | {"region_attributes": {}}]} for name in damaged}
+    (tmp_path / "via.json").write_text(json.dumps(via))
+    words = ["evaluate", "--config", drawn_run / "config.json", "--photos", separate / "photos"]
+    words += ["--labels", separate / "labels.csv", "--annotations"]
+    assert main([*map(str, words), "via", str(tmp_path / "via.json")]) == 0
+    out, err = capsys.readouterr()
+    assert "damage_mask: segmentation, 16 labelled photos" in out
+    assert "Traceback" not in err
+    for wrong, message in (
+        (["vai", "x"], '"vai" is no format. Did you mean "via"? Formats: via, masks.'),
+        (["via", "nowhere.json"], "nowhere.json: no such file."),
+        (["masks", str(tmp_path / "via.json")], "via.json: no such folder."),
+    ):
+        assert main([*map(str, words), *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_evaluate_refuses_training_photos_alone_and_other_classes(
     drawn_run: Path, drawn_set: Path, separate: Path, tmp_path: Path
 ) -> None:
