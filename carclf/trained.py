@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from carclf.backbone import Backbone
+from carclf.config import Config
 from carclf.errors import RunDirError
 from carclf.files import digest
 from carclf.heads import Head
@@ -17,6 +18,7 @@ from carclf.scores import Array
 from carclf.sight import BACKBONE, describe
 
 AS_TRAINED = ("sha256", "image_size", "input_range", "grid")
+LOOKED_AT = (("training", "views"), ("mask_training", "views"), ("mask_training", "levels"))
 
 
 def check_backbone(run: RunDir, backbone: Backbone) -> None:
@@ -32,6 +34,21 @@ def check_backbone(run: RunDir, backbone: Backbone) -> None:
             raise RunDirError(
                 f"{run.path}: was trained with {key} {known[key]}, the config now gives {given}. "
                 f"Set it back, or train again: python main.py --config …"
+            )
+
+
+def check_config(run: RunDir, config: Config) -> None:
+    """Makes sure that as many views and the same maps are looked at as in training.
+
+    Raises:
+        RunDirError: names what differs.
+    """
+    known, now = run.read_json("config.json"), config.model_dump(mode="json")
+    for section, key in LOOKED_AT:
+        if known[section][key] != now[section][key]:
+            raise RunDirError(
+                f"{run.path}: was trained with {section}.{key} {known[section][key]}, the config now says "
+                f"{now[section][key]}. Set it back, or train again: python main.py --config …"
             )
 
 

@@ -21,9 +21,10 @@ from carclf.predict import Predictor
 from carclf.report import run_results
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
-from carclf.sight import BACKBONE, find_source, look_at, open_backbone
+from carclf.scores import Array
+from carclf.sight import BACKBONE, Sight, find_source, look_at, open_backbone
 from carclf.splits import seen_before
-from carclf.trained import check_backbone, model_digest, read_heads, read_mask_head
+from carclf.trained import check_backbone, check_config, model_digest, read_heads, read_mask_head
 
 LOG = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def _open(config: Config, model: str | None) -> tuple[RunDir, Backbone]:
         )
     run = RunDir(config.results / name)
     known = run.read_json(BACKBONE)
+    check_config(run, config)
     source = find_source(config.backbones[name], name, config.embedded_fallback)
     backbone = open_backbone(config.backbones[name], source, backbone_options(config, name), known)
     check_backbone(run, backbone)
@@ -102,12 +104,7 @@ def evaluate_config(
     similarity = config.cross_validation.group_similarity
     seen = seen_before(run, sight.dataset, sight.group_vectors, similarity, workers)
     rows = (np.flatnonzero(~seen), group_set(sight, similarity, workers))
-    trees = {}
-    for name in asked:
-        if name in predictor.heads:
-            trees[name] = evaluate_head(run, name, predictor.heads[name], sight, rows, seed)
-        else:
-            trees[name] = evaluate_masks(run, name, predictor.mask_heads[name], sight, rows, seed)
+    trees = _score(run, predictor, sight, rows, seed)
     header = make_header(run, sight, rows[1][rows[0]], seed) | {"folds": 1, "separate_set": True}
     header |= {"duration_s": {"total": round(time.perf_counter() - started, 3)}}
     header |= {"photos_dir": str(photos), "labels": str(labels), "left_out_as_seen_in_training": int(seen.sum())}
@@ -115,6 +112,19 @@ def evaluate_config(
     write_json(run.path / "evaluation.json", tree)
     write_text(run.path / "evaluation.txt", results_text(tree))
     return tree
+
+
+def _score(
+    run: RunDir, predictor: Predictor, sight: Sight, rows: tuple[Array, Array], seed: int
+) -> dict[str, dict[str, Any]]:
+    """The results of every head of the set."""
+    trees = {}
+    for name in sight.dataset.heads:
+        if name in predictor.heads:
+            trees[name] = evaluate_head(run, name, predictor.heads[name], sight, rows, seed)
+        else:
+            trees[name] = evaluate_masks(run, name, predictor.mask_heads[name], sight, rows, seed)
+    return trees
 
 
 def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]) -> dict[str, HeadConfig]:

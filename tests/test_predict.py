@@ -223,3 +223,8 @@ def test_untrained_and_unknown_models_are_refused(drawn_run: Path, photos: list[
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(RunDirError, match="was trained with image_size 64, the config now gives 96"):
         open_predictor(read_config(tmp_path / "config.json"))
+    config["backbones"][MODEL]["image_size"] = 64
+    config.setdefault("training", {})["views"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunDirError, match=r"was trained with training\.views 2, the config now says 1"):
+        open_predictor(read_config(tmp_path / "config.json"))
