@@ -34,19 +34,19 @@ def kill_and_compare(scratch: Path, kills: int, moments: random.Random) -> int:
     photos = draw_set(scratch / "set", count=48, seed=7)
     reference, config = write_config(scratch / "reference", photos), write_config(scratch / "killed", photos)
     finish(reference)
-    too_late = 0
-    for number in range(1, kills + 1):
+    killed, too_late = 0, 0
+    while killed < kills:
         if moments.random() < FRESH:
             shutil.rmtree(scratch / "killed" / "results", ignore_errors=True)  # the cache, too
         kill = kill_at_random(config, MOST_WRITES, LONGEST, moments)
-        too_late += kill.came_too_late
+        killed, too_late = killed + (not kill.came_too_late), too_late + kill.came_too_late
         what = "the run had ended" if kill.came_too_late else "killed"
         after = f"{kill.writes:2} files written, {kill.seconds_later:.2f} s later"
-        print(f"{number:2}: {after}: {what}; last seen: {kill.last}", flush=True)
+        print(f"{killed:2}: {after}: {what}; last seen: {kill.last}", flush=True)
     finish(config)
     different = differences(scratch / "killed" / "results" / MODEL, scratch / "reference" / "results" / MODEL)
     different += differences(scratch / "killed" / "images", scratch / "reference" / "images")
-    print(f"{kills - too_late} runs killed, {too_late} had ended before; then one was left to end.")
+    print(f"{killed} runs killed, {too_late} had ended before their kill; then one was left to end.")
     print("\n".join(different) or "Every file is the same to the byte as after a run left alone, durations aside.")
     return int(bool(different))
 

@@ -1,11 +1,8 @@
 """A small drawn set and a config that runs on it in seconds: for the tests of the whole program, and kill_test.py."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +83,3 @@ def without_durations(results: Path) -> bytes:
     tree = json.loads(results.read_text(encoding="utf-8"))
     tree.pop("duration_s")
     return json.dumps(tree, ensure_ascii=False).encode()
-
-
-@cache
-def is_root() -> bool:
-    """Whether permissions mean nothing to this process."""
-    return os.geteuid() == 0
-
-
-def copy_run(folder: Path, to: Path) -> Path:
-    """Copies a config with its results; returns the config's path."""
-    shutil.copytree(folder, to)
-    return to / "config.json"
