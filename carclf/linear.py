@@ -15,6 +15,7 @@ from carclf.errors import TrainingError
 from carclf.scores import Array
 
 RANK_TOLERANCE = 1e-6  # directions whose variance is below this share of the largest hold rounding errors only
+FIRST_SCALE = 0.25  # share of the bound that a fit begins with; the losses met so far seldom bend more
 CURVATURE = {"categorical": 0.5, "multi_label": 0.25}  # bounds of the second derivative of the loss
 
 
@@ -105,9 +106,9 @@ def fit_linear(
     """Solves all fits of a problem by accelerated gradient steps on a quadratic bound of the loss.
 
     A part's covariance is at most its heaviest share times that of all rows, which is diagonal in these coordinates;
-    so is the bound of the loss' curvature (Böhning and Lindsay, 1988). Momentum and its restarts are those of Nesterov
-    (1983) and O'Donoghue and Candès (2015), each fit with its own. A fit whose step falls below the tolerance stands
-    still, so that it does not matter what else is in the batch.
+    so is the bound of the loss' curvature (Böhning and Lindsay, 1988), of which a fit takes as much as it has met so
+    far. Momentum and its restarts are those of Nesterov (1983) and O'Donoghue and Candès (2015), each fit with its own.
+    A fit whose step falls below the tolerance stands still, so that it does not matter what else is in the batch.
 
     Args:
         rows: the feature vectors.
@@ -124,11 +125,17 @@ def fit_linear(
         TrainingError: if a fit has no rows.
     """
     penalty, bound = _penalty_and_bound(rows, problem)
-    weights = np.zeros((*bound.shape[:2], problem.targets.shape[1]), np.float32) if start is None else start
+    shape = (*penalty.shape[:2], problem.targets.shape[1])
+    weights = np.zeros(shape, np.float32) if start is None else start
     ahead, pace, running = weights, np.ones(len(weights)), np.ones(len(weights), bool)
+    scale, before = np.full(len(weights), FIRST_SCALE, np.float32), None
     for step in range(1, max_steps + 1):
-        gradient = _gradient(rows, problem, ahead) + penalty * ahead
-        updated = np.where(running[:, None, None], ahead - gradient / bound, weights)
+        slope = _gradient(rows, problem, ahead)
+        if before is not None:
+            scale = np.maximum(scale, _curvature_seen(ahead - before[0], slope - before[1], bound))
+        before = ahead, slope
+        gradient = slope + penalty * ahead
+        updated = np.where(running[:, None, None], ahead - gradient / (scale[:, None, None] * bound + penalty), weights)
         moved = updated - weights
         uphill = (gradient * moved).sum(axis=(1, 2)) > 0
         pace = np.where(uphill, 1.0, pace)
@@ -143,6 +150,12 @@ def fit_linear(
     return weights
 
 
+def _curvature_seen(moved: Array, bent: Array, bound: Array) -> Array:
+    """Curvature of each fit's loss along its last move, as a share of the bound (at most 1): float32 (num_fits,)."""
+    bounded = (moved * bound * moved).sum(axis=(1, 2))
+    return np.asarray((moved * bent).sum(axis=(1, 2)) / np.maximum(bounded, np.finfo(np.float32).tiny), np.float32)
+
+
 def _gradient(rows: Rows, problem: Problem, weights: Array) -> Array:
     """Slope of each fit's mean loss, (num_fits, rank + 1, num_classes)."""
     errors = probabilities_of(logits_of(rows.coordinates, weights), problem.kind) - problem.targets[:, None]
@@ -153,12 +166,12 @@ def _gradient(rows: Rows, problem: Problem, weights: Array) -> Array:
 
 
 def _penalty_and_bound(rows: Rows, problem: Problem) -> tuple[Array, Array]:
-    """Strength of the penalty and bound of the curvature, float32 (num_fits, rank + 1, 1); the bias pays nothing."""
+    """Strength of the penalty (0 for the bias) and bound of the loss' curvature, float32 (num_fits, rank + 1, 1)."""
     _, variances = spread_of(rows, problem.shares)
     penalty = np.zeros((len(problem.l2), len(rows.variances), 1))
     penalty[:, :-1, 0] = (problem.l2 * variances.sum(axis=1))[:, None]
     heaviest = problem.shares.max(axis=1) * len(rows.coordinates)
-    bound = CURVATURE[problem.kind] * heaviest[:, None, None] * rows.variances[None, :, None] + penalty
+    bound = CURVATURE[problem.kind] * heaviest[:, None, None] * rows.variances[None, :, None]
     return penalty.astype(np.float32), bound.astype(np.float32)
 
 
