@@ -15,8 +15,7 @@ from carclf.backbone import LoadOptions
 from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, raise_all
-from carclf.feature_cache import locked
-from carclf.files import digest, remove_partial_files
+from carclf.files import digest, locked, remove_partial_files
 from carclf.hub import Source
 from carclf.judging import judge_heads
 from carclf.mask_judging import MaskSums, judge_masks, read_mask_sums
@@ -78,13 +77,13 @@ def check_inputs(config: Config) -> tuple[Dataset, dict[str, Source], MaskSums]:
     Raises:
         CarclfError: with every problem, one a line.
     """
+    check_paths(config)  # a slip of the pen in a path is told before a backbone is looked for on the internet
     problems: list[str] = []
     sources: dict[str, Source] = {}
     for model in config.models:
         with _noted(problems):
             sources[model] = find_source(config.backbones[model], model, config.embedded_fallback)
     with _noted(problems):
-        check_paths(config)
         dataset = read_dataset(config)
         mask_sums = read_mask_sums(dataset)
     raise_all(CarclfError, problems)

@@ -5,7 +5,6 @@ P3.f16              feature maps of one level, float16, row after row, only ever
 P3-rows-<sum>.json  which rows of it are whole: first row, keys, a checksum for each row
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -13,8 +12,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,27 +23,6 @@ from carclf.files import cannot_write, write_whole
 
 LOG = logging.getLogger(__name__)
 _SPARE_BYTES = 50_000_000  # what a disk needs beside the features themselves
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes out of it; they wait.
-
-    Raises:
-        RunDirError: if the folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOG.warning("%s: another run is extracting features there; waiting for it.", folder)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def check_space(folder: Path, num_bytes: int) -> None:

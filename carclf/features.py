@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from carclf.backbone import Backbone
 from carclf.errors import BackboneError, PhotoError
-from carclf.feature_cache import MapFile, check_space, locked, read_vectors, write_vectors
+from carclf.feature_cache import MapFile, check_space, read_vectors, write_vectors
+from carclf.files import locked
 from carclf.graphs import LEVELS
 from carclf.images import decode_photo, mirror, read_bytes
 

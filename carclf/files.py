@@ -1,15 +1,19 @@
 """Files that are either whole or not there: written beside their place, then moved into it."""
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from carclf.errors import RunDirError
 
+LOG = logging.getLogger(__name__)
 PARTIAL = ".partial-"  # how the name of a file begins that is not whole yet
 
 
@@ -43,6 +47,27 @@ def cannot_write(path: Path, error: OSError) -> RunDirError:
         f"{path}: cannot be written ({error.strerror or error}). What was there before is untouched. "
         "Free some space or make the folder writable, then run again: it goes on where it was."
     )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of it; they wait.
+
+    Raises:
+        RunDirError: if the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            LOG.warning("%s: another run is at work there; waiting for it.", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def remove_partial_files(folder: Path, beginning: str = "") -> None:

@@ -160,6 +160,17 @@ def test_a_wrong_config_is_told_at_once(
         assert any(part in line for line in lines), part
 
 
+def test_a_wrong_path_is_told_before_a_backbone_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(*_: object) -> None:
+        raise AssertionError("a backbone was looked for")
+
+    monkeypatch.setattr("carclf.app.find_source", download)
+    assert main(["--config", str(write_config(tmp_path, tmp_path / "nowhere"))]) == 2
+    assert "dataset.photos: " in capsys.readouterr().err
+
+
 def test_wrong_labels_label_files_masks_and_backbones_are_told_at_once(
     drawn_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
