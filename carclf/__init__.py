@@ -24,6 +24,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     mask_sources   annotations × photos: where the mask of every photo comes from
     head_data      labels and masks of one head, for every photo
     dataset        photos × labels × masks, joined into one table
+    downloads      a TF-Hub handle -> a SavedModel folder: downloaded once, checked ever after
     hub            finds a SavedModel: local folder, TF-Hub handle, embedded
     graphs         any image-feature SavedModel -> one frozen graph: vector and feature maps P2 … P5
     probes         drawn pictures that test a network before the first photo

@@ -8,14 +8,16 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from carclf.downloads import FACTS_FILE, check_on_line, is_savedmodel
 from carclf.errors import BackboneError, did_you_mean
-from carclf.hub import FACTS_FILE, check_on_line
 
 ARCHITECTURES = ("MobileNet", "MobileNetV2", "ResNet50V2")
-_WITH_ALPHA = ("MobileNet", "MobileNetV2")
+_IMAGENET_WIDTHS = {"MobileNet": (0.25, 0.5, 0.75, 1.0), "MobileNetV2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)}
+_LEAST_ALPHA, _MOST_ALPHA = 0.05, 4.0  # below, a layer of MobileNet has no channel; above, no laptop holds it
 _IMAGENET_HOST = "https://storage.googleapis.com"
 
 
@@ -54,16 +56,29 @@ def make_network(architecture: str, alpha: float = 1.0, weights: str | Path | No
             f'"{architecture}" is not a known architecture.{did_you_mean(architecture, ARCHITECTURES)} '
             f"Known ones: {', '.join(ARCHITECTURES)}."
         )
-    if architecture not in _WITH_ALPHA and alpha != 1.0:
-        raise BackboneError(f"{architecture} has one width only: alpha must be 1.0, not {alpha:g}.")
-    if not alpha > 0:
-        raise BackboneError(f"alpha must be greater than 0, not {alpha:g}.")
+    _check_width(architecture, alpha, weights)
     import keras
 
     images = keras.Input((None, None, 3), name="images")
     scaled = keras.layers.Rescaling(2.0, offset=-1.0)(images)  # these weights expect [-1, 1]
     trunk = _make_trunk(keras, architecture, alpha, weights)
     return keras.Model(images, trunk(scaled), name=architecture.lower())
+
+
+def check_replaceable(to: Path) -> None:
+    """Makes sure that a SavedModel written to a folder replaces nothing but an older one that was written here.
+
+    Raises:
+        BackboneError: if there is anything else.
+    """
+    try:
+        is_free = not to.exists() or (to.is_dir() and not any(to.iterdir()))
+    except OSError as error:
+        raise BackboneError(f"{to}: cannot be looked at ({error.strerror or error}).") from error
+    if not is_free and not (is_savedmodel(to) and (to / FACTS_FILE).is_file()):
+        raise BackboneError(
+            f"{to}: exists already and is no SavedModel made here. Give a new folder or delete it first."
+        )
 
 
 def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
@@ -74,12 +89,13 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
 
     Args:
         network: Keras model from float32 (batch, height, width, 3) in [0, 1] to float32 (batch, D).
-        to: the folder; an older one is replaced.
+        to: the folder; an older SavedModel that was written here is replaced.
         facts: what to tell about it in its side file, such as {"seen_drawn_cars": True}.
 
     Raises:
-        BackboneError: if the folder cannot be written.
+        BackboneError: if the folder cannot be written, or holds anything else.
     """
+    check_replaceable(to)
     import tensorflow as tf
 
     module = tf.train.Checkpoint()  # tracks what hangs on it, under the names of TF-Hub
@@ -107,6 +123,19 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
         raise BackboneError(f"{to}: the SavedModel cannot be written ({error.strerror or error}).") from error
 
 
+def _check_width(architecture: str, alpha: float, weights: str | Path | None) -> None:
+    widths = _IMAGENET_WIDTHS.get(architecture)
+    if widths is None and alpha != 1.0:
+        raise BackboneError(f"{architecture} has one width only: alpha must be 1.0, not {alpha:g}.")
+    if not _LEAST_ALPHA <= alpha <= _MOST_ALPHA:
+        raise BackboneError(f"alpha must be from {_LEAST_ALPHA:g} to {_MOST_ALPHA:g}, not {alpha:g}.")
+    if weights == "imagenet" and widths and alpha not in widths:
+        known = ", ".join(f"{width:g}" for width in widths)
+        raise BackboneError(
+            f"{architecture} has imagenet weights of the widths {known}; alpha must be one, not {alpha:g}."
+        )
+
+
 def _make_trunk(keras: Any, architecture: str, alpha: float, weights: str | Path | None) -> Any:
     options: dict[str, Any] = {
         "include_top": False,
@@ -114,22 +143,24 @@ def _make_trunk(keras: Any, architecture: str, alpha: float, weights: str | Path
         "input_shape": (None, None, 3),
         "weights": None,
     }
-    if architecture in _WITH_ALPHA:
+    if architecture in _IMAGENET_WIDTHS:
         options["alpha"] = alpha
+    make = getattr(keras.applications, architecture)
+    trunk = make(**options)
     if weights == "imagenet":
-        check_on_line(_IMAGENET_HOST, "Give --weights FILE where there is no internet.")
-        options |= {"weights": "imagenet", "input_shape": (224, 224, 3)}
-    trunk = getattr(keras.applications, architecture)(**options)
-    if weights is None:
-        return trunk
-    if weights == "imagenet":
-        flexible = getattr(keras.applications, architecture)(
-            **options | {"weights": None, "input_shape": (None, None, 3)}
-        )
-        flexible.set_weights(trunk.get_weights())
-        return flexible
-    _load_weights(trunk, Path(weights), f"{architecture}, alpha {alpha:g}")
+        trunk.set_weights(_download_weights(make, options))
+    elif weights is not None:
+        _load_weights(trunk, Path(weights), f"{architecture}, alpha {alpha:g}")
     return trunk
+
+
+def _download_weights(make: Callable[..., Any], options: dict[str, Any]) -> Any:
+    otherwise = "Give --weights FILE where there is no internet."
+    check_on_line(_IMAGENET_HOST, otherwise)
+    try:  # they are published for one size of photos
+        return make(**options | {"weights": "imagenet", "input_shape": (224, 224, 3)}).get_weights()
+    except Exception as error:  # Keras raises a bare one where a download fails
+        raise BackboneError(f"the imagenet weights could not be downloaded ({error}). {otherwise}") from error
 
 
 def _load_weights(trunk: Any, weights: Path, what: str) -> None:

@@ -3,6 +3,7 @@
 A photo alone in the network gives the same bits whatever the batch, its neighbours or the number of threads.
 """
 
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ Run = Callable[[Array, bool], Outputs]
 """(float32 images (b, S, S, 3) in the backbone's range, with maps?) -> {"vector": (b, D), "P2": (b, h, w, c), …}"""
 
 PRECISION = "f32"
+_TELEMETRY = "openvino_telemetry"  # sends what is imported and converted to its maker, and writes ~/intel
 
 
 class EngineError(BackboneError):
@@ -46,14 +48,28 @@ def open_tensorflow(graph: FrozenGraph, threads: int) -> Run:
     return run
 
 
+def import_openvino() -> Any:
+    """Imports OpenVINO without its telemetry: where that is missing, it is replaced by an empty one.
+
+    Raises:
+        EngineError: if OpenVINO is missing.
+    """
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]  # importing it fails from now on
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO is not installed ({error}).") from error
+    return openvino
+
+
 def convert_to_openvino(graph: FrozenGraph) -> Any:
     """Converts a frozen graph to an OpenVINO model of one photo, whose outputs carry our names.
 
     Raises:
         EngineError: if OpenVINO is missing or cannot convert it.
     """
+    openvino = import_openvino()
     try:
-        import openvino
         import tensorflow as tf
 
         module = tf.Module()
@@ -62,15 +78,22 @@ def convert_to_openvino(graph: FrozenGraph) -> Any:
             tf.saved_model.save(module, scratch, signatures={"serving_default": graph.function})
             model = openvino.convert_model(scratch)
     except Exception as error:  # the converter raises many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(f"OpenVINO cannot convert it ({reason}). Set engine to tensorflow.") from error
+        raise openvino_error("convert", error) from error
     return model
 
 
-def open_openvino(model: Any, threads: int) -> Run:
-    """Returns what runs a converted model, each thread on its own photo."""
-    import openvino
+def openvino_error(verb: str, error: Exception) -> EngineError:
+    """The error of a network that OpenVINO cannot convert, read or compile."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return EngineError(f"OpenVINO cannot {verb} it ({reason}). Set engine to tensorflow.")
 
+
+def open_openvino(model: Any, threads: int) -> Run:
+    """Returns what runs a converted model, each thread on its own photo.
+
+    It is compiled when it first runs: there comes the EngineError, if it cannot be.
+    """
+    openvino = import_openvino()
     core = openvino.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION,  # it would take bfloat16 by itself where the chip has it
@@ -82,8 +105,11 @@ def open_openvino(model: Any, threads: int) -> Run:
 
     def queue_for(maps: bool) -> Any:
         if maps not in compiled:  # maps as outputs cost time, so the vector has a model of its own
-            chosen = model if maps else openvino.Model([model.output("vector")], model.get_parameters(), "vector")
-            program = core.compile_model(chosen, "CPU", settings)
+            try:
+                chosen = model if maps else openvino.Model([model.output("vector")], model.get_parameters(), "vector")
+                program = core.compile_model(chosen, "CPU", settings)
+            except RuntimeError as error:
+                raise openvino_error("compile", error) from error
             compiled[maps] = (
                 openvino.AsyncInferQueue(program, threads),
                 [_name(port) for port in program.outputs],

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from carclf.engines import EngineError, Run, convert_to_openvino, open_openvino, open_tensorflow
+from carclf.engines import (
+    EngineError,
+    Run,
+    convert_to_openvino,
+    import_openvino,
+    open_openvino,
+    open_tensorflow,
+    openvino_error,
+)
 from carclf.graphs import FrozenGraph, freeze_savedmodel
 from carclf.probes import disagreement, probe_images, wrong_range
 
@@ -69,7 +77,7 @@ def load_openvino_network(request: NetworkRequest, cache_dir: Path | None, threa
         EngineError: if OpenVINO is missing, cannot convert it, or disagrees with TensorFlow.
         BackboneError: if it is no image-feature SavedModel.
     """
-    version = _openvino_version()
+    version = str(import_openvino().__version__)
     kept = None if cache_dir is None else cache_dir / f"network-{_key(request, version)}"
     if kept is not None:
         network = _read_kept(kept)
@@ -102,14 +110,6 @@ def _check_agreement(graph: FrozenGraph, run: Run, request: NetworkRequest) -> N
         )
 
 
-def _openvino_version() -> str:
-    try:
-        import openvino
-    except ImportError as error:
-        raise EngineError(f"OpenVINO is not installed ({error}).") from error
-    return str(openvino.__version__)
-
-
 def _key(request: NetworkRequest, version: str) -> str:
     facts = [_FORMAT, request.sha256, request.image_size, request.input_range, request.grid, version]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -137,15 +137,15 @@ def _read_kept(kept: Path) -> Network | None:
 
 
 def _read_model(kept: Path) -> Any:
-    import openvino
-
-    return openvino.Core().read_model(kept / "network.xml")
+    try:
+        return import_openvino().Core().read_model(kept / "network.xml")
+    except RuntimeError as error:
+        raise openvino_error("read", error) from error
 
 
 def _write_kept(kept: Path, model: Any, network: Network) -> None:
     """Keeps a converted network, whole or not at all; where that fails the next load converts again."""
-    import openvino
-
+    openvino = import_openvino()
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".network-") as scratch:

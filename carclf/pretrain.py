@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from carclf.architectures import make_network, write_savedmodel
+from carclf.architectures import check_replaceable, make_network, write_savedmodel
 from carclf.demo import KINDS, LOCATIONS, SEVERITIES, draw_photo
 from carclf.demo.bodies import PRETRAIN_BODIES
 from carclf.demo.scene import PRETRAIN_PLACES
@@ -68,13 +68,14 @@ def train_embedded(to: Path, recipe: Recipe | None = None, workers: int = 2) -> 
     TensorFlow is set to deterministic operations for the rest of the process, and Keras forgets its names.
 
     Args:
-        to: the folder of the SavedModel; an older one is replaced.
+        to: the folder of the SavedModel; an older one that was written here is replaced.
         recipe: how; by default that of the backbone that is shipped.
         workers: processes that draw; they change no byte.
 
     Raises:
-        BackboneError: if the folder cannot be written.
+        BackboneError: if the folder cannot be written, or holds anything else.
     """
+    check_replaceable(to)  # before an hour of training
     import keras
     import tensorflow as tf
 

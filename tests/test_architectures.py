@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carclf import hub
+from carclf import architectures, downloads
 from carclf.architectures import build_savedmodel, make_network, write_savedmodel
 from carclf.backbone import LoadOptions, load_backbone
 from carclf.errors import BackboneError
 from carclf.graphs import freeze_savedmodel
 from carclf.hub import find_backbone, read_facts
+from carclf.pretrain import train_embedded
 from tests.tiny_backbone import make_tiny_network
 
 # Keras 3.15 and NumPy 2.4
@@ -58,8 +59,11 @@ def test_what_cannot_be_built_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         build_savedmodel("MobilNet", 1.0, None, tmp_path / "new")
     with pytest.raises(BackboneError, match="ResNet50V2 has one width only"):
         build_savedmodel("ResNet50V2", 0.5, None, tmp_path / "new")
-    with pytest.raises(BackboneError, match="alpha must be greater than 0"):
-        build_savedmodel("MobileNet", 0.0, None, tmp_path / "new")
+    for alpha in (0.0, 0.01, float("inf"), float("nan")):
+        with pytest.raises(BackboneError, match=r"alpha must be from 0\.05 to 4, not"):
+            build_savedmodel("MobileNet", alpha, None, tmp_path / "new")
+    with pytest.raises(BackboneError, match=r"imagenet weights of the widths 0\.25, 0\.5, 0\.75, 1; alpha must be one"):
+        build_savedmodel("MobileNet", 0.3, "imagenet", tmp_path / "new")
     with pytest.raises(BackboneError, match="no such weights file"):
         build_savedmodel("MobileNet", 0.25, tmp_path / "none.h5", tmp_path / "new")
     make_network("MobileNet", 0.25).layers[-1].save_weights(str(tmp_path / "narrow.weights.h5"))
@@ -68,7 +72,7 @@ def test_what_cannot_be_built_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(BackboneError, match="exists already"):
         build_savedmodel("MobileNet", 0.25, None, tmp_path)
     monkeypatch.setattr("carclf.architectures._IMAGENET_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(hub, "OFF_LINE_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "OFF_LINE_SECONDS", 0.5)
     with pytest.raises(BackboneError, match=r"off line .* Give --weights FILE where there is no internet"):
         build_savedmodel("MobileNet", 1.0, "imagenet", tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -83,3 +87,29 @@ def test_a_savedmodel_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BackboneError, match="cannot be written"):
         write_savedmodel(make_tiny_network(), tmp_path / "file" / "tiny", {})
+
+
+def test_a_failed_download_of_weights_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    def make(weights: str | None, **options: object) -> object:
+        if weights == "imagenet":
+            raise Exception("URL fetch failure: 503")  # as Keras does
+        return keras.Sequential()
+
+    monkeypatch.setattr(keras.applications, "MobileNet", make)
+    monkeypatch.setattr(architectures, "check_on_line", lambda url, otherwise: None)
+    with pytest.raises(BackboneError, match=r"not be downloaded \(URL fetch failure: 503\)\. Give --weights FILE"):
+        build_savedmodel("MobileNet", 1.0, "imagenet", tmp_path / "new")
+
+
+def test_training_replaces_no_folder_that_was_not_made_here(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(BackboneError, match="exists already and is no SavedModel made here"):
+        train_embedded(tmp_path)
+    with pytest.raises(BackboneError, match="exists already and is no SavedModel made here"):
+        write_savedmodel(make_tiny_network(), tmp_path / "thesis.txt", {})
+    assert (tmp_path / "thesis.txt").read_text() == "all of it"
+    (tmp_path / "empty").mkdir()
+    write_savedmodel(make_tiny_network(), tmp_path / "empty", {})
+    assert (tmp_path / "empty" / "saved_model.pb").exists()

@@ -8,9 +8,10 @@ import pytest
 
 from carclf import engines, networks
 from carclf.backbone import Backbone, LoadOptions, load_backbone
-from carclf.engines import EngineError
+from carclf.downloads import FACTS_FILE
+from carclf.engines import EngineError, import_openvino
 from carclf.errors import BackboneError
-from carclf.hub import FACTS_FILE, Source, find_backbone
+from carclf.hub import Source, find_backbone
 from carclf.probes import probe_images
 from tests.tiny_backbone import TINY_CHANNELS, TINY_FEATURES, write_tiny_backbone
 
@@ -128,6 +129,21 @@ def test_auto_falls_back_to_tensorflow_with_one_line(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(EngineError, match="OpenVINO is not installed"):
         load_backbone(source, SIZE, engine="openvino")
+
+
+@pytest.mark.parametrize("refused", ["read_model", "compile_model"])
+def test_auto_falls_back_where_openvino_cannot_read_or_compile(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refused: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no memory\nfor this")
+
+    options = LoadOptions(cache_dir=tmp_path)
+    if refused == "read_model":
+        load_backbone(source, SIZE, options=options)
+    monkeypatch.setattr(import_openvino().Core, refused, refuse)
+    assert load_backbone(source, SIZE, options=options).engine == "tensorflow"
+    assert f"OpenVINO cannot {refused.split('_')[0]} it (no memory)" in caplog.text
 
 
 def test_a_network_that_cannot_be_kept_still_runs(

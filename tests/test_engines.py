@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carclf.engines import EngineError, Run, convert_to_openvino, open_openvino, open_tensorflow
+from carclf.engines import EngineError, Run, convert_to_openvino, import_openvino, open_openvino, open_tensorflow
 from carclf.errors import BackboneError
 from carclf.graphs import FrozenGraph, freeze_savedmodel
 from carclf.probes import disagreement, probe_images, wrong_range
 from tests.tiny_backbone import TINY_CHANNELS, TINY_FEATURES, make_tiny_network, write_tiny_backbone
 
 SIZE = 64
+REPO = Path(__file__).resolve().parents[1]
 
 # Keras 3.15 and NumPy 2.4
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -151,14 +155,31 @@ def test_swish_counts_as_an_activation(tmp_path: Path) -> None:
 
 
 def test_what_openvino_cannot_convert_is_told(graph: FrozenGraph, monkeypatch: pytest.MonkeyPatch) -> None:
-    import openvino
-
     def refuse(*_: object) -> None:
         raise RuntimeError("no rule for Op")
 
-    monkeypatch.setattr(openvino, "convert_model", refuse)
+    monkeypatch.setattr(import_openvino(), "convert_model", refuse)
     with pytest.raises(EngineError, match=r"OpenVINO cannot convert it \(no rule for Op\)\. Set engine to tensorflow"):
         convert_to_openvino(graph)
+
+
+def test_openvino_sends_and_leaves_nothing(tmp_path: Path) -> None:
+    code = """
+from carclf.engines import import_openvino
+import_openvino()
+from openvino.tools.ovc import convert_impl, telemetry_utils, utils
+for module in (convert_impl, telemetry_utils, utils):
+    print(module.tm.__name__)
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CONFIG_HOME")}
+    environment = kept | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, env=environment, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {"openvino.tools.ovc.telemetry_stub"}
+    assert list(home.iterdir()) == []
 
 
 def test_probe_images_look_like_photos() -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from carclf import hub
+from carclf import downloads, hub
+from carclf.downloads import FACTS_FILE, OffLineError, check_on_line, is_savedmodel, sha256_of_folder
 from carclf.errors import BackboneError
-from carclf.hub import OffLineError, check_on_line, find_backbone, is_savedmodel, read_facts, sha256_of_folder
+from carclf.files import locked
+from carclf.hub import find_backbone, read_facts
 
 
 def fake_savedmodel(folder: Path, content: bytes = b"graph") -> Path:
@@ -27,13 +29,22 @@ def fake_savedmodel(folder: Path, content: bytes = b"graph") -> Path:
     return folder
 
 
+def real_savedmodel(folder: Path, value: float = 1.0) -> Path:
+    """A SavedModel that can be loaded, as what is downloaded must be."""
+    import tensorflow as tf
+
+    tf.saved_model.save(tf.train.Checkpoint(weights=tf.Variable(tf.fill(1000, value))), str(folder))
+    return folder
+
+
 class Publisher(http.server.BaseHTTPRequestHandler):
     """Serves one .tar.gz as TF-Hub does."""
 
     archive = b""
-    downloads = 0
+    downloads = heads = 0
 
     def do_HEAD(self) -> None:
+        Publisher.heads += 1
         self.send_response(200)
         self.end_headers()
 
@@ -47,11 +58,16 @@ class Publisher(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> None:
+    downloads._why_off_line.cache_clear()
+
+
 @pytest.fixture
 def handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    publish(fake_savedmodel(tmp_path / "published"))
+    publish(real_savedmodel(tmp_path / "published"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/feature_vector/5"
@@ -63,7 +79,7 @@ def publish(folder: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(folder, arcname=".")
-    Publisher.archive, Publisher.downloads = buffer.getvalue(), 0
+    Publisher.archive, Publisher.downloads, Publisher.heads = buffer.getvalue(), 0, 0
 
 
 def dead_handle() -> str:
@@ -115,19 +131,14 @@ def test_a_damaged_cache_is_repaired(
 def test_another_model_under_the_same_handle_is_refused(tmp_path: Path, handle: str) -> None:
     models = tmp_path / "models"
     folder = find_backbone("m", handle=handle, models_dir=models).folder
-    publish(fake_savedmodel(tmp_path / "other", b"other graph"))
+    publish(real_savedmodel(tmp_path / "other", 2.0))
     shutil.rmtree(folder)
     with pytest.raises(BackboneError, match=r"the download has sha256 .* was recorded in .*sha256\.json"):
         find_backbone("m", handle=handle, embedded_fallback=True, models_dir=models)
     assert not folder.exists()
 
 
-def test_an_unverified_copy_is_read_to_the_end_before_it_is_trusted(tmp_path: Path, handle: str) -> None:
-    import tensorflow as tf
-
-    module = tf.train.Checkpoint(weights=tf.Variable(tf.ones(1000)))
-    tf.saved_model.save(module, str(tmp_path / "real"))
-    publish(tmp_path / "real")
+def test_an_unverified_copy_is_loaded_before_it_is_trusted(tmp_path: Path, handle: str) -> None:
     models = tmp_path / "models"
     folder = find_backbone("m", handle=handle, models_dir=models).folder
     side_file = next(models.glob("*.json"))
@@ -135,10 +146,54 @@ def test_an_unverified_copy_is_read_to_the_end_before_it_is_trusted(tmp_path: Pa
     find_backbone("m", handle=handle, models_dir=models)
     assert Publisher.downloads == 1  # whole: its hash is recorded again
     assert side_file.exists()
+    for downloaded, damaged in enumerate(("variables/variables.data-00000-of-00001", "saved_model.pb"), 2):
+        side_file.unlink()
+        os.truncate(folder / damaged, 1000)
+        find_backbone("m", handle=handle, models_dir=models)
+        assert Publisher.downloads == downloaded
     side_file.unlink()
-    os.truncate(next((folder / "variables").glob("*.data-*")), 1000)
+    shutil.rmtree(folder / "variables")
+    (folder / "variables").mkdir()
+    os.truncate(folder / "saved_model.pb", 0)
     find_backbone("m", handle=handle, models_dir=models)
-    assert Publisher.downloads == 2
+    assert Publisher.downloads == 4
+    assert is_savedmodel(folder)
+
+
+def test_a_download_that_cannot_be_loaded_is_refused(tmp_path: Path, handle: str) -> None:
+    publish(fake_savedmodel(tmp_path / "fake"))
+    with pytest.raises(BackboneError, match="what was downloaded is not a SavedModel that can be loaded"):
+        find_backbone("m", handle=handle, models_dir=tmp_path / "models")
+    assert not list((tmp_path / "models").glob("*.json"))
+
+
+def test_two_runs_do_not_download_at_once(tmp_path: Path, handle: str, caplog: pytest.LogCaptureFixture) -> None:
+    models = tmp_path / "models"
+    with locked(models):
+        other = threading.Thread(target=find_backbone, args=("m", None, handle), kwargs={"models_dir": models})
+        other.start()
+        while "waiting for it" not in caplog.text:
+            time.sleep(0.01)
+        assert Publisher.downloads == 0
+    other.join()
+    assert Publisher.downloads == 1
+
+
+def test_a_server_is_asked_once(handle: str) -> None:
+    check_on_line(handle, "")
+    check_on_line(f"{handle}/another", "")
+    assert Publisher.heads == 1
+
+
+@pytest.mark.parametrize("wrong", ["tfhub.dev/model/5", "ftp://tfhub.dev/5", "https://[tfhub.dev/5", "https:///5"])
+def test_a_handle_must_be_an_address(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(BackboneError, match=r"is no address of the web: https://… was expected"):
+        find_backbone("m", handle=wrong, embedded_fallback=True, models_dir=tmp_path)
+
+
+def test_a_port_that_is_no_number_is_off_line() -> None:
+    with pytest.raises(OffLineError, match="nonnumeric port"):
+        check_on_line("http://127.0.0.1:port/5", "")
 
 
 def test_a_refused_download_is_told(tmp_path: Path, handle: str) -> None:
@@ -151,13 +206,13 @@ def test_off_line_is_noticed_within_five_seconds(tmp_path: Path, monkeypatch: py
     with socket.socket() as silent:  # takes the call and never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        monkeypatch.setattr(hub, "OFF_LINE_SECONDS", 0.5)
+        monkeypatch.setattr(downloads, "OFF_LINE_SECONDS", 0.5)
         started = time.monotonic()
         with pytest.raises(OffLineError, match="cannot be reached: off line"):
             check_on_line(f"http://127.0.0.1:{silent.getsockname()[1]}/", "")
         assert time.monotonic() - started < 1.0
     monkeypatch.undo()
-    assert hub.OFF_LINE_SECONDS < 5.0
+    assert downloads.OFF_LINE_SECONDS < 5.0
     message = r"backbone m: not found: .*none does not exist; .* off line .*embedded_fallback"
     with pytest.raises(BackboneError, match=message):
         find_backbone("m", tmp_path / "none", dead_handle(), models_dir=tmp_path)
@@ -167,7 +222,7 @@ def test_the_embedded_backbone_stands_in_only_when_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     embedded = fake_savedmodel(tmp_path / "embedded")
-    (embedded / hub.FACTS_FILE).write_text(json.dumps({"seen_drawn_cars": True, "input_range": [0, 1]}))
+    (embedded / FACTS_FILE).write_text(json.dumps({"seen_drawn_cars": True, "input_range": [0, 1]}))
     monkeypatch.setattr(hub, "EMBEDDED_DIR", embedded)
     with pytest.raises(BackboneError, match="not found: neither local nor handle is set"):
         find_backbone("m")
@@ -190,10 +245,18 @@ def test_what_is_there_but_wrong_is_an_error(tmp_path: Path) -> None:
         find_backbone("m", folder, embedded_fallback=True)
 
 
+def test_odd_names_of_shards_and_of_folders_are_errors(tmp_path: Path) -> None:
+    folder = fake_savedmodel(tmp_path / "model")
+    (folder / "variables" / "variables.data-00000-of-00001").rename(folder / "variables" / "variables.data-0-of-some")
+    assert not is_savedmodel(folder)
+    with pytest.raises(BackboneError, match="cannot be looked at"):
+        find_backbone("m", tmp_path / ("x" * 300), embedded_fallback=True)
+
+
 def test_the_hash_covers_names_and_bytes_but_not_the_side_file(tmp_path: Path) -> None:
     folder = fake_savedmodel(tmp_path / "model")
     before = sha256_of_folder(folder)
-    (folder / hub.FACTS_FILE).write_text("{}")
+    (folder / FACTS_FILE).write_text("{}")
     assert sha256_of_folder(folder) == before
     (folder / "saved_model.pb").rename(folder / "other.pb")
     assert sha256_of_folder(folder) != before
@@ -206,6 +269,6 @@ def test_the_hash_covers_names_and_bytes_but_not_the_side_file(tmp_path: Path) -
 def test_damaged_side_files_are_told(tmp_path: Path, text: str, message: str) -> None:
     folder = fake_savedmodel(tmp_path / "model")
     assert read_facts(folder) == {}
-    (folder / hub.FACTS_FILE).write_text(text)
+    (folder / FACTS_FILE).write_text(text)
     with pytest.raises(BackboneError, match=message):
         find_backbone("m", folder)
