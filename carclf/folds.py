@@ -3,7 +3,6 @@
 Iterative stratification (Sechidis, Tsoumakas and Vlahavas, 2011) with groups in the place of single photos.
 """
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from carclf.errors import FoldError, listed, raise_all
 from carclf.groups import Groups
+from carclf.label_table import Row, clean_photo_name, read_rows
 from carclf.labels import NOT_LABELLED
 
 Array = NDArray[Any]
+_MOST_DIGITS = 9  # of a fold's number in a given file
 
 
 @dataclass(frozen=True)
@@ -224,25 +225,30 @@ def _read_fold_lines(path: Path) -> tuple[dict[str, int], list[str]]:
     Raises:
         FoldError: if the file cannot be read as a table with both columns.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FoldError(f"{path}: cannot be read ({error}). Give a csv file with the columns photo,fold.") from None
-    reader = csv.DictReader(text.splitlines())
-    absent = [column for column in ("photo", "fold") if column not in (reader.fieldnames or ())]
+    header, *rows = list(read_rows(path, FoldError)) or [Row(1, ())]
+    absent = [column for column in ("photo", "fold") if column not in header.cells]
     if absent:
         raise FoldError(
-            f"{path}: no column {' and '.join(absent)}; it has {listed(list(reader.fieldnames or ()))}."
+            f"{path}: no column {' and '.join(absent)}; it has {listed(header.cells)}."
             " The first line must name the columns photo,fold."
         )
     given: dict[str, int] = {}
     problems = []
-    for row in reader:
-        name, number = row["photo"], (row["fold"] or "").strip()
-        if not number.isdecimal():
-            problems.append(f'{path}, line {reader.line_num}: fold "{number}" is not a whole number from 0.')
-        elif name in given:
-            problems.append(f'{path}, line {reader.line_num}: photo "{name}" stands here for the second time.')
-        else:
-            given[name] = int(number)
+    for row in rows:
+        try:
+            name, number = _read_fold_line(row, header)
+            if name in given:
+                raise ValueError(f'photo "{name}" stands here for the second time.')
+            given[name] = number
+        except ValueError as problem:
+            problems.append(f"{path}, line {row.line}: {problem}")
     return given, problems
+
+
+def _read_fold_line(row: Row, header: Row) -> tuple[str, int]:
+    if len(row.cells) != len(header.cells):
+        raise ValueError(f"{len(row.cells)} cells, but the header names {len(header.cells)} columns.")
+    name, number = (row.cells[header.cells.index(column)] for column in ("photo", "fold"))
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
+        raise ValueError(f'fold "{number[:20]}" is not a whole number from 0 to {10**_MOST_DIGITS - 1}.')
+    return clean_photo_name(name), int(number)

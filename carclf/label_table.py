@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from carclf.errors import LabelError, did_you_mean, listed, raise_all
+from carclf.errors import CarclfError, LabelError, did_you_mean, listed, raise_all
 from carclf.strict_json import read_text
 
 NAME_COLUMN = "name"
@@ -33,7 +33,9 @@ class LabelTable:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """A line of a csv file, counted from 1, and its cells."""
+
     line: int
     cells: tuple[str, ...]
 
@@ -44,12 +46,12 @@ def read_label_table(path: Path) -> LabelTable:
     Raises:
         LabelError: with every bad line.
     """
-    rows = list(_read_rows(path))
+    rows = list(read_rows(path, LabelError))
     if not rows:
         raise LabelError(f"{path.name}: the file is empty. Its first line must name the columns: name, …")
     header = _check_header(path, rows[0])
     problems: list[str] = []
-    kept: dict[str, _Row] = {}
+    kept: dict[str, Row] = {}
     for row in rows[1:]:
         where = f"{path.name}, line {row.line}"
         if len(row.cells) != len(header):
@@ -92,26 +94,30 @@ def clean_photo_name(given: str) -> str:
     return windows.as_posix()
 
 
-def _read_rows(path: Path) -> Iterator[_Row]:
-    """Yields the lines that are not blank, cells stripped."""
-    reader = csv.reader(io.StringIO(read_text(path, LabelError), newline=""), strict=True)
+def read_rows(path: Path, error: type[CarclfError]) -> Iterator[Row]:
+    """Yields the lines of a csv file that are not blank, cells stripped.
+
+    Raises:
+        CarclfError: of kind `error`, if the file cannot be read or is not csv.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, error), newline=""), strict=True)
     while True:
         line = reader.line_num + 1  # a quoted cell may hold line breaks: the row begins here
         try:
             cells = next(reader, None)
         except csv.Error as problem:
-            raise LabelError(f"{path.name}, line {line}: not csv: {problem}. Look at the quotes.") from None
+            raise error(f"{path.name}, line {line}: not csv: {problem}. Look at the quotes.") from None
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            yield _Row(line, tuple(cell.strip() for cell in cells))
+            yield Row(line, tuple(cell.strip() for cell in cells))
 
 
-def _values(row: _Row, header: tuple[str, ...]) -> tuple[str, ...]:
+def _values(row: Row, header: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(cell for cell, column in zip(row.cells, header, strict=True) if column not in ("", NAME_COLUMN))
 
 
-def _check_header(path: Path, row: _Row) -> tuple[str, ...]:
+def _check_header(path: Path, row: Row) -> tuple[str, ...]:
     where, header = f"{path.name}, line {row.line}", row.cells
     if NAME_COLUMN not in header:
         if len(header) == 1 and NAME_COLUMN in header[0].replace("\t", ";").split(";"):

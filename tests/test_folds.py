@@ -175,6 +175,11 @@ def test_given_folds_are_taken_in_the_order_of_their_numbers(tmp_path: Path) -> 
     assert fold.dtype == np.int64
 
 
+def test_names_of_given_folds_are_cleaned_as_those_of_the_label_table(tmp_path: Path) -> None:
+    path = write_folds(tmp_path / "folds.csv", "fold , photo\n1, a.jpg \n 0,./b.jpg\n\n1,c.jpg\n0,d.jpg\n")
+    assert read_folds_file(path, PHOTOS, ALONE).tolist() == [1, 0, 1, 0]
+
+
 def test_lines_of_photos_that_were_left_out_are_passed_over(tmp_path: Path) -> None:
     path = write_folds(tmp_path / "folds.csv", "photo,fold\na.jpg,0\nb.jpg,1\nc.jpg,0\nd.jpg,1\nbroken.jpg,1\n")
     assert read_folds_file(path, PHOTOS, ALONE, left_out={"broken.jpg"}).tolist() == [0, 1, 0, 1]
@@ -190,7 +195,10 @@ def test_lines_of_photos_that_were_left_out_are_passed_over(tmp_path: Path) -> N
             r"folds\.csv: these photos have no line: c\.jpg, d\.jpg\. Add them",
         ),
         ("photo,fold\na.jpg,one\n", r'line 2: fold "one" is not a whole number from 0'),
-        ("photo,fold\na.jpg\n", r'line 2: fold "" is not a whole number'),
+        ("photo,fold\na.jpg\n", "line 2: 1 cells, but the header names 2 columns"),
+        ("photo,fold\na.jpg," + "9" * 5000 + "\n", r'line 2: fold "9{20}" is not a whole number from 0 to 999999999'),
+        ('photo,fold\n"a.jpg,0\n', "line 2: not csv: .* Look at the quotes"),
+        ("photo,fold\n../a.jpg,0\n", "line 2: .* leaves the photo folder"),
         ("photo,fold\na.jpg,0\na.jpg,1\n", r'line 3: photo "a\.jpg" stands here for the second time'),
         ("name,fold\na.jpg,0\n", r"no column photo; it has name, fold\. The first line must name"),
         ("", r"no column photo and fold; it has \."),
@@ -206,7 +214,7 @@ def test_a_folds_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, 
 
 
 def test_a_missing_folds_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FoldError, match=r"none\.csv: cannot be read .*photo,fold"):
+    with pytest.raises(FoldError, match=r"none\.csv: no such file"):
         read_folds_file(tmp_path / "none.csv", PHOTOS, ALONE)
 
 
