@@ -12,6 +12,7 @@ from carclf.errors import did_you_mean
 
 SEGMENTATION = "segmentation"
 STAGES = ("features", "groups", "folds", "pictures")  # of a run beside its heads: names a head cannot have
+RUN_SUFFIXES = (".json", ".csv", ".txt", ".npz")  # of a run's own files, beside which its heads have their folders
 RESULTS_FOLDERS = ("cache", "demo")  # in the results beside the models: names a backbone cannot have
 
 
@@ -60,10 +61,15 @@ def path_problems(data: Any, folder: Path) -> list[str]:
     for place, given, wanted in _named_paths(data):
         if not isinstance(given, str) or not given.strip() or "\0" in given:
             continue
-        path = folder / Path(given).expanduser()
-        if not (path.is_dir() if wanted == "folder" else path.is_file()):
-            what = f"is not a {wanted}" if path.exists() else f"no such {wanted}"
-            problems.append(f"{place}: {path}: {what}.{_sibling(path)}")
+        try:
+            path = folder / Path(given).expanduser()
+            if not (path.is_dir() if wanted == "folder" else path.is_file()):
+                what = f"is not a {wanted}" if path.exists() else f"no such {wanted}"
+                problems.append(f"{place}: {path}: {what}.{_sibling(path)}")
+        except RuntimeError:  # "~nobody": the schema tells it
+            continue
+        except OSError as error:
+            problems.append(f"{place}: {given}: cannot be looked at ({error.strerror or error}).")
     return problems
 
 
@@ -116,7 +122,7 @@ def _backbone_problems(data: Any) -> Iterator[str]:
 
 def _head_problems(data: Any) -> Iterator[str]:
     for name, head in _section(data, "heads").items():
-        if name in STAGES:
+        if name in STAGES or str(name).endswith(RUN_SUFFIXES):
             yield f"heads.{name}: the run itself has something of that name. Take another one."
         if not isinstance(head, dict):
             continue

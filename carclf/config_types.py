@@ -22,7 +22,10 @@ def _resolve_path(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("must be a path, written as text")
     folder = (info.context or {}).get("folder", Path())
-    return Path(folder) / Path(value).expanduser()
+    try:
+        return Path(folder) / Path(value).expanduser()
+    except RuntimeError as error:  # "~nobody/photos"
+        raise ValueError("must be a path; nobody of the name after ~ is known here") from error
 
 
 def _as_list(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Photos × labels × masks, joined into one table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -159,7 +160,8 @@ def _raise_together(problems: Sequence[CarclfError]) -> None:
 
 
 def _check_photos(table: LabelTable, photos_dir: Path) -> None:
-    missing = [name for name in table.photos if not (photos_dir / name).is_file()]
+    with _looking_at(photos_dir):
+        missing = [name for name in table.photos if not (photos_dir / name).is_file()]
     if not missing:
         return
     count = "1 photo" if len(missing) == 1 else f"{len(missing)} photos"
@@ -170,16 +172,24 @@ def _check_photos(table: LabelTable, photos_dir: Path) -> None:
     raise PhotoError(f"{count} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}")
 
 
+@contextmanager
+def _looking_at(folder: Path) -> Iterator[None]:
+    """Makes a user's error of a folder without permission, or of a name that is too long for the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise PhotoError(f"{error.filename or folder}: cannot be looked at ({error.strerror or error}).") from error
+
+
 def _unlisted_photos(table: LabelTable, photos_dir: Path) -> list[str]:
     """Notes the photos of the folder that the table does not name."""
-    if not photos_dir.is_dir():
-        return []
     listed_names = set(table.photos)
-    unlisted = sorted(
-        path.name
-        for path in photos_dir.iterdir()
-        if path.suffix.lower() in PHOTO_SUFFIXES and path.name not in listed_names and path.is_file()
-    )
+    with _looking_at(photos_dir):
+        unlisted = sorted(
+            path.name
+            for path in photos_dir.iterdir()
+            if path.suffix.lower() in PHOTO_SUFFIXES and path.name not in listed_names and path.is_file()
+        )
     if not unlisted:
         return []
     return [f"{len(unlisted)} photos in {photos_dir.name} have no line in {table.path.name}: {listed(unlisted)}."]

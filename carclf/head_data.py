@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carclf.config import AnnotationConfig, EmptyWhere, HeadConfig, HeadKind
-from carclf.errors import LabelError, did_you_mean, listed
+from carclf.errors import LabelError, PhotoError, did_you_mean, listed
 from carclf.labels import NOT_LABELLED, LabelSet, LabelTable, find_column, make_targets, split_cell
 from carclf.mask_sources import MaskSource, find_mask_sources
 
@@ -23,8 +23,8 @@ class HeadData:
         kind: categorical, multi_label or segmentation.
         label_set: the classes.
         none_label: the label that means none, if there is one.
-        targets: categorical int64 (n,); multi_label int8 (n, num_classes); segmentation int8 (n,): 1 = has a
-            mask, 0 = the mask is known to be empty. NOT_LABELLED where nobody said.
+        targets: categorical int64 (n,); multi_label int8 (n, num_classes); segmentation int8 (n,): 1 = the
+            mask shows something, 0 = it is known to be empty. NOT_LABELLED where nobody said.
         masks: segmentation only: n mask sources, None = not labelled.
     """
 
@@ -92,7 +92,7 @@ def _make_mask_head(
 ) -> tuple[HeadData, list[str]]:
     sources, notes = find_mask_sources(table.photos, annotations, label_set)
     empty = _known_empty(empty_where, table, notes) if empty_where else set()
-    both = sorted(row for row in empty & set(sources) if sources[row].shows_something())
+    both = sorted(row for row in empty & set(sources) if sources[row].shows_something)
     if both and empty_where:
         which = listed([table.photos[index] for index in both])
         raise LabelError(
@@ -100,8 +100,15 @@ def _make_mask_head(
             "nothing to segment, but there are annotations. Correct one of them."
         )
     masks = tuple(MaskSource(label_set) if index in empty else sources.get(index) for index in range(len(table.photos)))
-    targets = [NOT_LABELLED if mask is None else int(not mask.is_empty) for mask in masks]
+    targets = [NOT_LABELLED if mask is None else int(_shows_something(mask)) for mask in masks]
     return HeadData("segmentation", label_set, None, np.array(targets, np.int8), masks), notes
+
+
+def _shows_something(mask: MaskSource) -> bool:
+    try:
+        return mask.shows_something
+    except PhotoError:
+        return True  # whoever loads it tells the reason, together with those of other masks
 
 
 def _known_empty(empty_where: EmptyWhere, table: LabelTable, notes: list[str]) -> set[int]:

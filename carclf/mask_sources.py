@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,7 +14,7 @@ from carclf.annotations.shapes import Polygon, rasterise
 from carclf.config import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
 from carclf.images import read_mask
-from carclf.labels import LabelSet
+from carclf.labels import IGNORED_PIXEL, LabelSet
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,17 @@ class MaskSource:
     polygons: tuple[Polygon, ...] = ()
     path: Path | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the photo is known to have nothing to segment."""
-        return not self.polygons and self.path is None
-
+    @cached_property
     def shows_something(self) -> bool:
-        """Whether there are polygons, or a pixel of the mask file is of a class; a file is read for it.
+        """Whether there are polygons, or a pixel of the mask file is of a class; a file is read for it, once.
 
         Raises:
             PhotoError: if the mask file cannot be read.
         """
-        return bool(self.polygons) or (self.path is not None and bool(read_mask(self.path).any()))
+        if self.path is None:
+            return bool(self.polygons)
+        mask = read_mask(self.path)
+        return bool(((mask != 0) & (mask != IGNORED_PIXEL)).any())
 
     def load(self, width: int, height: int) -> NDArray[np.uint8]:
         """Returns the mask at the upright photo's own size: uint8 (height, width), class ids, 0 = background.

@@ -108,6 +108,12 @@ def change(**changes: Any) -> dict[str, Any]:
 
 SEGMENTATION = {"kind": "segmentation", "labels": "m.txt"}
 ERRORS = [
+    (change(heads={"results.json": SEGMENTATION}), "heads.results.json: the run itself has something of that name."),
+    (
+        change(heads__severity__labels="~nosuchuser/x"),
+        "must be a path; nobody of the name after ~ is known",
+    ),
+    (change(dataset__photos="x" * 300, workers=0), "dataset.photos: xxx"),
     (change(heads__pictures=SEGMENTATION), "heads.pictures: the run itself has something of that name."),
     (
         change(training__bacth_size=3),

@@ -90,6 +90,16 @@ def test_mask_files_belong_to_the_photos_named_alike(folder: Path) -> None:
     assert mask.masks[2].load(14, 8).all()
 
 
+def test_a_mask_file_without_a_pixel_of_a_class_shows_nothing(folder: Path) -> None:
+    (folder / "masks" / "sub").mkdir(parents=True)
+    Image.fromarray(np.array([[0, 255]] * 8, np.uint8)).save(folder / "masks" / "a.png")
+    Image.new("L", (14, 8), 1).save(folder / "masks" / "sub" / "c.png")
+    annotations = [AnnotationConfig(format="masks", path=folder / "masks", head="mask")]
+    assert load(folder, annotations=annotations).heads["mask"].targets.tolist() == [0, 0, 1, 0]
+    (folder / "masks" / "a.png").write_bytes(b"no picture")  # its reason is told when it is loaded
+    assert load(folder, annotations=annotations).heads["mask"].targets.tolist() == [1, 0, 1, 0]
+
+
 def test_annotations_name_photos_without_their_folders(folder: Path) -> None:
     (folder / "via.json").write_text(VIA.replace("a.jpg", "c.jpg"))
     assert load(folder).heads["mask"].targets.tolist() == [NOT_LABELLED, 0, 1, 0]
@@ -125,6 +135,12 @@ def test_missing_photos_come_in_one_line(folder: Path) -> None:
         load(folder)
     with pytest.raises(PhotoError, match=r"4 photos .* Is it the right folder\?"):
         make_dataset(folder / "none", folder / "labels.csv", heads_of(folder))
+
+
+def test_a_name_too_long_for_the_disk_is_an_error(folder: Path) -> None:
+    (folder / "labels.csv").write_text(TABLE + "x" * 300 + ".jpg,minor,dent,\n")
+    with pytest.raises(PhotoError, match=r"xxx.* cannot be looked at"):
+        load(folder)
 
 
 def test_photos_without_a_line_are_noted(folder: Path) -> None:
