@@ -89,10 +89,7 @@ def openvino_error(verb: str, error: Exception) -> EngineError:
 
 
 def open_openvino(model: Any, threads: int) -> Run:
-    """Returns what runs a converted model, each thread on its own photo.
-
-    It is compiled when it first runs: there comes the EngineError, if it cannot be.
-    """
+    """Returns what runs a converted model, each thread on its own photo; it is compiled at the first run."""
     openvino = import_openvino()
     core = openvino.Core()
     settings = {
