@@ -19,6 +19,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     groups         photos of one thing: same bytes, near-duplicates, the `group` column
     folds          grouped k folds that spread every label of every head evenly
     images         photos and masks: find, decode, orient, resize, scale: the only reader of pixels
+    views          ways to look at a photo: as it is, mirrored, its middle enlarged, in brighter light
     demo/          draws cars with damage, their labels and masks
     annotations/   one reader per annotation format -> polygons and masks
     mask_sources   annotations × photos: where the mask of every photo comes from

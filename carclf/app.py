@@ -1,4 +1,4 @@
-"""The main job: photos and labels in, judged models out. The only module that sees the whole config."""
+"""The main job: photos and labels in, judged models out. It and using.py see the whole config."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from carclf import __version__
 from carclf.backbone import LoadOptions
 from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
 from carclf.dataset import Dataset, make_dataset
-from carclf.errors import CarclfError, raise_all
+from carclf.errors import CarclfError, listed, raise_all
 from carclf.files import digest, locked, remove_partial_files
 from carclf.hub import Source
 from carclf.judging import judge_heads
@@ -85,9 +85,19 @@ def check_inputs(config: Config) -> tuple[Dataset, dict[str, Source], MaskSums]:
             sources[model] = find_source(config.backbones[model], model, config.embedded_fallback)
     with _noted(problems):
         dataset = read_dataset(config)
+        problems += _nothing_to_segment(dataset)
         mask_sums = read_mask_sums(dataset)
     raise_all(CarclfError, problems)
     return dataset, sources, mask_sums
+
+
+def _nothing_to_segment(dataset: Dataset) -> Iterator[str]:
+    for name, head in dataset.heads.items():
+        if head.kind == "segmentation" and not (head.targets == 1).any():
+            yield (
+                f"heads.{name}: no photo has a region of {listed(head.label_set.names)}, so there is nothing to learn. "
+                f'Add "annotations" to dataset, or delete the head.'
+            )
 
 
 @contextmanager
@@ -137,7 +147,7 @@ def _see(config: Config, source: Source, run: RunDir, dataset: Dataset) -> Sight
         LOG.warning("%s: the backbone changed since the last run; everything is computed again.", model)
         run.forget()  # or its heads would be taken for heads of this backbone
     run.write_json(BACKBONE, facts)
-    LOG.info("%s: %s backbone %s, run by %s.", model, source.source, source.where, backbone.engine)
+    LOG.info("%s: %s backbone %s, run by %s.", model, facts["source"], facts["where"], facts["engine"])
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
     sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)

@@ -83,6 +83,8 @@ def _predict(options: argparse.Namespace) -> int:
     from carclf.using import open_predictor
 
     predictor = open_predictor(config, options.model)
+    if options.overlays and not predictor.mask_heads:
+        raise ConfigError("--overlays: the config has no segmentation head, so there are no masks to draw.")
     overlays = Overlays(options.overlays) if options.overlays else None
     if options.prompt:
         return answer_prompts(predictor, overlays)

@@ -103,7 +103,7 @@ class BackboneConfig(Section):
     )
     engine: Engine = Field(
         default="auto",
-        description="auto takes OpenVINO on a CPU where it agrees with TensorFlow: twice as fast",
+        description="auto: OpenVINO on a CPU, where it is faster, if it agrees with TensorFlow",
     )
     sha256: Sha256 | None = Field(
         default=None,
@@ -152,8 +152,10 @@ class CrossValidationConfig(Section):
 class TrainingConfig(Section):
     """How the classification heads are fitted."""
 
-    views: Literal[1, 2] = Field(
-        default=2, description="1 = the photo; 2 = and its mirror image, as cars have two sides"
+    views: Annotated[Whole, Field(ge=1, le=6)] = Field(
+        default=2,
+        description="how a photo is looked at, in training and prediction: 1 as it is; 2 and mirrored, as cars have "
+        "two sides; 4 and its middle enlarged; 6 and in brighter light",
     )
     hidden_units: Whole = Field(
         default=0, ge=0, le=8192, description="width of a hidden layer; 0 = a linear head: solved exactly, faster"
@@ -184,11 +186,11 @@ class TrainingConfig(Section):
 class MaskTrainingConfig(Section):
     """How the mask decoders of the segmentation heads are fitted."""
 
-    epochs: Whole = Field(default=12, ge=1, description="passes over the training part; many more overfit")
+    epochs: Whole = Field(default=12, ge=1, description="passes over the training part")
     batch_size: Whole = Field(default=16, ge=1, description="photos per step")
     learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size at the start; decays to 0")
     weight_decay: Number = Field(default=0.01, ge=0, description="AdamW's decay of the weights, times the step size")
-    channels: Whole = Field(default=32, ge=4, le=1024, description="width of the decoder; 64 brought nothing")
+    channels: Whole = Field(default=32, ge=4, le=1024, description="width of the decoder")
     dropout: Number = Field(default=0.2, ge=0, lt=1, description="share of channels left out while training")
     empty_share: Number = Field(
         default=0.25,
@@ -200,7 +202,9 @@ class MaskTrainingConfig(Section):
         default=0.2, gt=0, lt=1, description="share of the training part's groups on which thresholds are chosen"
     )
     levels: tuple[Literal["P2", "P3", "P4", "P5"], ...] = Field(
-        default=("P3", "P4", "P5"), min_length=1, description="maps that the decoder reads; P2 brought nothing"
+        default=("P3", "P4", "P5"),
+        min_length=1,
+        description="maps that the decoder reads; without P2, which is half of all pixels on the disk",
     )
     views: Literal[1, 2] = Field(
         default=2, description="2 = the mirror image, too, in training and prediction; doubles the maps on the disk"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from carclf.calibration import decide
-from carclf.errors import CarclfError
 from carclf.groups import hash_photos, make_groups
 from carclf.heads import Head
 from carclf.images import read_photo
@@ -46,7 +45,6 @@ def evaluate_head(
     """
     data, (judged, group) = sight.dataset.heads[name], rows
     judged = judged[data.labelled[judged]]
-    _check_some(name, judged)
     vectors = sight.vectors[:, judged]
     raw = replace(head, temperatures=np.ones_like(head.temperatures))
     probabilities = head.probabilities(vectors)
@@ -73,7 +71,6 @@ def evaluate_masks(
     """Scores one segmentation head; arguments as in `evaluate_head`."""
     data, (judged, group) = sight.dataset.heads[name], rows
     judged = judged[data.labelled[judged]]
-    _check_some(name, judged)
     reader = MapReader(sight.maps, sight.map_rows)
     loaders = [partial(load_mask, data, sight.dataset.photos[row], int(row)) for row in judged]
     folds = [run.read_arrays(fold_file(name, fold)) for fold in range(len(head.decoders))]
@@ -107,8 +104,3 @@ def _training_shares(run: RunDir, name: str, head: Head) -> Array:
     if head.kind == "categorical":
         return np.bincount(trained.targets, minlength=len(trained.class_names)) / len(trained.targets)
     return np.asarray(trained.targets.mean(axis=0))
-
-
-def _check_some(name: str, judged: Array) -> None:
-    if not len(judged):
-        raise CarclfError(f"evaluate: no photo of the set that was not in training is labelled for {name}.")

@@ -23,7 +23,8 @@ from carclf.errors import BackboneError, PhotoError
 from carclf.feature_cache import MapFile, check_space, read_vectors, write_vectors
 from carclf.files import locked
 from carclf.graphs import LEVELS
-from carclf.images import decode_photo, mirror, read_bytes
+from carclf.images import decode_photo, read_bytes
+from carclf.views import VIEWS, make_view
 
 LOG = logging.getLogger(__name__)
 PIXELS_VERSION = 1
@@ -92,7 +93,7 @@ def extract_features(
     Args:
         backbone: the network.
         photos: in any order; the result keeps it.
-        views: 1 = the photo, 2 = its mirror image, too.
+        views: how many of the views of images.make_view.
         cache_dir: where features are kept; one folder for each way of computing them.
         map_request: the photos whose maps are wanted; None = no maps.
         workers: threads that decode; None = one for each core. Never changes a result.
@@ -244,14 +245,14 @@ def _run_batch(
 ) -> dict[str, NDArray[np.float32]]:
     """Runs one batch view by view; maps go to the store at once, vectors are returned by record."""
     vectors: dict[str, NDArray[np.float32]] = {}
-    for view in range(2):
+    for view in range(VIEWS):
         chosen = [(entry, image) for entry, image in batch if view in entry.views]
         if not chosen:
             continue
         entries = [entry for entry, _ in chosen]
         images = np.stack([image for _, image in chosen])
         with_maps = any(view in entry.map_views for entry in entries)
-        batch_vectors, maps = backbone.extract(mirror(images) if view else images, maps=with_maps)
+        batch_vectors, maps = backbone.extract(make_view(images, view), maps=with_maps)
         for entry, vector in zip(entries, batch_vectors, strict=True):
             _check_finite(vector, entry.photo, "vector")
             if view in entry.vector_views:

@@ -11,6 +11,7 @@ from carclf.folds import Fold
 from carclf.heads import Question, Views, merge_views
 from carclf.linear import row_losses
 from carclf.scores import Array, ratio
+from carclf.views import is_mirrored
 
 INNER_SPLIT = "inner_validation"
 
@@ -65,7 +66,10 @@ class Desk:
         self.question, self.folds, self.inner = question, folds, inner
         self.rows, self.per_photo = views.rows(question.has_sides)
         self.columns = question.columns()
-        self.targets = np.concatenate([self.columns, question.mirrored_columns()][: self.per_photo])
+        mirrored = question.mirrored_columns()
+        self.targets = np.concatenate(
+            [mirrored if is_mirrored(view) else self.columns for view in range(self.per_photo)]
+        )
         self.parts = [(fold, part) for fold, given in enumerate(inner) for part in range(int(given.max()) + 1)]
 
     @property
@@ -132,15 +136,15 @@ class Curves:
         self.members = {"train": desk.training.T, "validation": desk.held_out.T, INNER_SPLIT: desk.training.T}
         self.rows: list[dict[str, Any]] = []
 
-    def observe(self, epoch: int, logits: Array, inner_logits: Sequence[Array] = ()) -> None:
+    def observe(self, epoch: int, logits: Array | None, inner_logits: Sequence[Array] = ()) -> None:
         """Notes one epoch.
 
         Args:
             epoch: from 1.
-            logits: float32 (n, k, num_classes), by the folds' heads.
+            logits: float32 (n, k, num_classes), by the folds' heads; None = these are not looked at.
             inner_logits: for each fold float32 (n, num_classes), by its inner heads.
         """
-        seen = {"train": logits, "validation": logits}
+        seen = {} if logits is None else {"train": logits, "validation": logits}
         if len(inner_logits):
             seen[INNER_SPLIT] = np.stack(inner_logits, axis=1)
         for split, given in seen.items():

@@ -8,6 +8,7 @@ import numpy as np
 from carclf.labels import NOT_LABELLED, LabelSet, mirror_targets
 from carclf.linear import Rows, make_rows, probabilities_of
 from carclf.scores import Array
+from carclf.views import is_mirrored
 
 HIDDEN_ARRAYS = ("hidden_kernels", "hidden_biases")  # of a HiddenHead, before these of every head:
 LINEAR_ARRAYS = ("kernels", "biases", "temperatures", "thresholds")
@@ -72,7 +73,7 @@ class Views:
     """
 
     def __init__(self, vectors: Array) -> None:
-        """Takes float32 (num_views, n, num_features); view 1 is the mirrored photo."""
+        """Takes float32 (num_views, n, num_features), in the order of images.make_view."""
         self.vectors = vectors
         self._rows: dict[int, Rows] = {}
 
@@ -91,10 +92,12 @@ def _view_rows(vectors: Array, has_sides: bool) -> Array:
 
 
 def merge_views(logits: Array, label_set: LabelSet) -> Array:
-    """Mean of the views' logits, (views, ..., num_classes) -> (..., num_classes); view 1's labels are mirrored back."""
+    """Mean of the views' logits, (views, ..., num_classes) -> (..., num_classes); mirrored labels are turned back."""
     if len(logits) == 1:
         return np.asarray(logits[0])
-    return np.asarray((logits[0] + logits[1][..., list(label_set.mirror)]) / 2)
+    back = list(label_set.mirror)
+    upright = [each[..., back] if is_mirrored(view) else each for view, each in enumerate(logits)]
+    return np.asarray(np.mean(upright, axis=0, dtype=logits.dtype))
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def decode_photo(data: bytes, image_size: int, name: str = "photo") -> NDArray[n
         channels, white = [Image.fromarray(rgb[:, :, i]) for i in range(3)], 1.0
     pixels = np.empty((image_size, image_size, 3), np.float32)
     for i, channel in enumerate(channels):
-        pixels[:, :, i] = _resize(channel, (image_size, image_size))
+        pixels[:, :, i] = resize_channel(channel, (image_size, image_size))
     pixels /= np.float32(white)
     return np.clip(pixels, 0.0, 1.0, out=pixels)  # sums of weights are 1 only to the last bit
 
@@ -162,7 +162,7 @@ def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, i
         float32 (height, width), in [0, 1].
     """
     image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
-    resized: NDArray[np.float32] = np.clip(_resize(image, size), 0.0, 1.0)
+    resized: NDArray[np.float32] = np.clip(resize_channel(image, size), 0.0, 1.0)
     return resized
 
 
@@ -268,6 +268,6 @@ def _to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
     return over_white
 
 
-def _resize(image: Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
+def resize_channel(image: Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
     """Resizes one float32 channel; Pillow's BILINEAR is the triangle filter, widened when it shrinks."""
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)

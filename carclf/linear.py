@@ -137,17 +137,21 @@ def fit_linear(
         gradient = slope + penalty * ahead
         updated = np.where(running[:, None, None], ahead - gradient / (scale[:, None, None] * bound + penalty), weights)
         moved = updated - weights
-        uphill = (gradient * moved).sum(axis=(1, 2)) > 0
-        pace = np.where(uphill, 1.0, pace)
-        next_pace = (1 + np.sqrt(1 + 4 * pace**2)) / 2
-        momentum = np.where(uphill, 0.0, (pace - 1) / next_pace).astype(np.float32)
-        weights, ahead, pace = updated, updated + momentum[:, None, None] * moved, next_pace
+        momentum, pace = _next_momentum(pace, (gradient * moved).sum(axis=(1, 2)) > 0)
+        weights, ahead = updated, updated + momentum[:, None, None] * moved
         if observe is not None:
             observe(step, weights)
         running &= np.abs(moved).max(axis=(1, 2)) > tolerance * np.abs(weights).max(axis=(1, 2))
         if not running.any():
             break
     return weights
+
+
+def _next_momentum(pace: Array, uphill: Array) -> tuple[Array, Array]:
+    """Each fit's momentum, float32 (num_fits,), and its next pace; a fit that moved uphill begins anew without."""
+    pace = np.where(uphill, 1.0, pace)
+    next_pace = (1 + np.sqrt(1 + 4 * pace**2)) / 2
+    return np.where(uphill, 0.0, (pace - 1) / next_pace).astype(np.float32), next_pace
 
 
 def _curvature_seen(moved: Array, bent: Array, bound: Array) -> Array:

@@ -84,7 +84,8 @@ def judge_masks(
             photos = np.flatnonzero(head.labelled)
             work = _Work(name, head, [sight.dataset.photos[row] for row in photos], split, photos)
             inputs = work.inputs(sight.key, settings, seed, sums.get(name, {}))
-            if not (run.is_done(name, inputs) and all(run.has(f"{name}/{file}") for file in FILES)):
+            files = [f"{name}/{file}" for file in FILES] + [fold_file(name, fold) for fold in range(len(split.folds))]
+            if not (run.is_done(name, inputs) and all(run.has(file) for file in files)):
                 _judge(run, work, sight, (settings, seed), inputs)
 
 

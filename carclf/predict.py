@@ -16,10 +16,11 @@ from carclf.backbone import Backbone
 from carclf.calibration import decide
 from carclf.errors import PhotoError
 from carclf.heads import Head
-from carclf.images import decode_photo, find_photos, mirror, photo_size, read_bytes
+from carclf.images import decode_photo, find_photos, photo_size, read_bytes
 from carclf.labels import LabelSet
 from carclf.masks.scoring import class_probabilities, mask_at_size
 from carclf.scores import Array
+from carclf.views import make_view
 
 BATCH = 16  # photos handed to the network at once; never changes an answer
 PROBABILITY_DIGITS = 6
@@ -92,7 +93,7 @@ class Predictor:
         model: its name.
         model_sha256: of everything that decides an answer.
         backbone: as in training.
-        views: photo alone or photo and mirror image, as in training.
+        views: how many views of a photo are looked at, as in training.
         heads: the classification heads.
         mask_heads: the segmentation heads.
         workers: threads that decode; never changes an answer.
@@ -125,8 +126,7 @@ class Predictor:
         map_views = max([head.views for head in self.mask_heads.values()], default=0)
         vectors, maps = [], []
         for view in range(max(self.views, map_views)):
-            seen = mirror(images) if view else images
-            view_vectors, view_maps = self.backbone.extract(np.ascontiguousarray(seen), maps=view < map_views)
+            view_vectors, view_maps = self.backbone.extract(make_view(images, view), maps=view < map_views)
             vectors.append(view_vectors)
             maps.append(view_maps)
         levels = maps[0] if map_views else {}

@@ -72,10 +72,11 @@ def _seen_lines(seen: int | None) -> list[str]:
 def _skipped_lines(skipped: Sequence[Tree]) -> list[str]:
     if not skipped:
         return ["skipped    none"]
-    reasons = Counter(str(photo["reason"]) for photo in skipped)
+    told = [(str(photo["name"]), str(photo["reason"]).rpartition(f"{photo['name']}: ")[2]) for photo in skipped]
+    reasons = Counter(reason for _, reason in told)
     lines = [f"skipped    {len(skipped)} photo{'s' if len(skipped) > 1 else ''}, used for nothing:"]
     for reason, number in reasons.most_common(MOST_REASONS):
-        names = [str(photo["name"]) for photo in skipped if photo["reason"] == reason]
+        names = [name for name, given in told if given == reason]
         lines.append(f"           {number} {reason}: {listed(names)}")
     if len(reasons) > MOST_REASONS:
         lines.append(f"           and {len(reasons) - MOST_REASONS} more reasons, all in results.json")

@@ -1,7 +1,7 @@
 """results.txt, results.json and pictures, written from nothing but the files of run directories."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,14 @@ def make_results(run: RunDir, header: Mapping[str, Any], heads: Mapping[str, tup
             trees[name] = mask_results(record, history, choices, header["seed"])
         else:
             trees[name] = head_results(record, history, choices, none_label, header["seed"])
-    return run_results({**header, "duration_s": _durations(run)}, trees)
+    return run_results({**header, "duration_s": _durations(run, heads)}, trees)
 
 
-def _durations(run: RunDir) -> dict[str, float]:
-    seconds = run.seconds()
-    seconds.pop(PICTURES, None)  # drawn after results.json is written: a second run must not know more than the first
-    return seconds | {"total": sum(spent for stage, spent in seconds.items() if "/" not in stage)}  # a/b is part of a
+def _durations(run: RunDir, heads: Iterable[str]) -> dict[str, float]:
+    """Seconds of the stages behind the results; not of pictures, which are drawn after results.json is written."""
+    known = run.seconds()
+    seconds = {stage: known[stage] for stage in ("features", "groups", "folds", *heads) if stage in known}
+    return seconds | {"total": sum(seconds.values())}
 
 
 def write_results(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]], seed: int) -> None:

@@ -1,7 +1,8 @@
-"""The run directory: the only module that knows its file names. What a stage wrote stays until its inputs change.
+"""The run directory: how its files are written and read. What a stage wrote stays until its inputs change.
 
-results/<model>/  config.json  backbone.json  photos.csv  groups.csv  folds.csv  stages.json  results.txt  results.json
-results/<model>/<head>/  predictions.csv  history.csv  choices.json  heads.npz  masks/  fold<i>.npz
+results/<model>/  config.json  backbone.json  groups.csv  known_photos.npz  folds.csv  stages.json  results.txt
+                  results.json  evaluation.txt  evaluation.json
+results/<model>/<head>/  predictions.csv  history.csv  choices.json  heads.npz (of segmentation: fold<i>.npz)
 """
 
 import json

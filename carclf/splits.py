@@ -19,6 +19,7 @@ from carclf.rundir import RunDir
 from carclf.scores import Array
 
 GROUPS, FOLDS = "groups.csv", "folds.csv"
+GROUPS_VERSION = 1  # raised whenever the same inputs give other groups than before
 KNOWN = "known_photos.npz"  # what the training photos are recognised by when they turn up in another set
 
 
@@ -56,7 +57,8 @@ def split_photos(
         workers: threads; never changes the result.
     """
     photos = [[photo.name, photo.sha256, photo.table_group] for photo in dataset.photos]
-    inputs = {"photos": photos, "features": features_key, "group_similarity": settings.group_similarity}
+    inputs = {"photos": photos, "features": [features_key, *vectors.shape], "version": GROUPS_VERSION}
+    inputs |= {"group_similarity": settings.group_similarity}
     if not (run.is_done("groups", inputs) and run.has(GROUPS) and run.has(KNOWN)):
         _write_groups(run, dataset, vectors, settings.group_similarity, workers, inputs)
     group = run.read_table(GROUPS, ("photo",))["group"].to_numpy(np.int64)
@@ -108,7 +110,9 @@ def share_split(split: Split, owner: RunDir, run: RunDir, dataset: Dataset, vect
 
 
 def seen_before(run: RunDir, dataset: Dataset, vectors: Array, similarity: float, workers: int) -> Array:
-    """Tells which photos of a separate set show what a training photo shows, by the same rules as groups.
+    """Tells which photos of a separate set show what a training photo shows, by the rules of groups.
+
+    But for the group column: two sets may number their cars alike.
 
     Args:
         run: a trained run.
@@ -170,7 +174,11 @@ def _write_groups(
         vectors,
         similarity,
     )
-    known = {"sha256": np.array([photo.sha256 for photo in dataset.photos]), "dhash": hashes, "vectors": vectors}
+    known = {
+        "sha256": np.array([photo.sha256 for photo in dataset.photos]),
+        "dhash": hashes,
+        "vectors": vectors,
+    }
     run.write_arrays(KNOWN, known)
     run.write_table(GROUPS, {"photo": names, "group": groups.group, **_pair_columns(groups.pairs, names)})
     run.finish("groups", inputs, time.perf_counter() - started)

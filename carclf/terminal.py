@@ -56,7 +56,7 @@ class Overlays:
         """Writes <photo>_<head>.png for each mask; <photo>-2_<head>.png if another photo has that name.
 
         Raises:
-            PhotoError: if a picture cannot be written.
+            RunDirError: if a picture cannot be written.
         """
         if not answer.masks:
             return
@@ -83,7 +83,11 @@ def print_answers(answers: Iterable[Answer | PhotoError], overlays: Overlays | N
             continue
         print(_readable(answer) if readable else _json_line(answer.fields), flush=True)
         if overlays is not None:
-            overlays.write(answer)
+            try:
+                overlays.write(answer)
+            except PhotoError as error:  # the file changed since it was answered
+                print(error, file=sys.stderr)
+                code = SOME_NOT
     return code
 
 

@@ -12,12 +12,12 @@ from carclf.app import CACHE, backbone_options, make_header, num_workers, sight_
 from carclf.backbone import Backbone
 from carclf.config import AnnotationConfig, Config, HeadConfig
 from carclf.dataset import Dataset, make_dataset
-from carclf.errors import ConfigError, LabelError, RunDirError, did_you_mean, raise_all
+from carclf.errors import CarclfError, ConfigError, LabelError, RunDirError, did_you_mean, raise_all
 from carclf.evaluate import evaluate_head, evaluate_masks, group_set
 from carclf.files import write_json, write_text
 from carclf.labels import read_label_file, read_label_table
 from carclf.mask_judging import read_mask_sums
-from carclf.predict import Predictor
+from carclf.predict import MaskHead, Predictor
 from carclf.report import run_results
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
@@ -107,6 +107,7 @@ def evaluate_config(
     trees = _score(run, predictor, sight, rows, seed)
     header = make_header(run, sight, rows[1][rows[0]], seed) | {"folds": 1, "separate_set": True}
     header |= {"duration_s": {"total": round(time.perf_counter() - started, 3)}}
+    header |= {"model_sha256": predictor.model_sha256}
     header |= {"photos_dir": str(photos), "labels": str(labels), "left_out_as_seen_in_training": int(seen.sum())}
     tree = run_results(header, trees)
     write_json(run.path / "evaluation.json", tree)
@@ -119,7 +120,7 @@ def _score(
 ) -> dict[str, dict[str, Any]]:
     """The results of every head of the set."""
     trees = {}
-    for name in sight.dataset.heads:
+    for name in _scorable(sight.dataset, rows[0]):
         if name in predictor.heads:
             trees[name] = evaluate_head(run, name, predictor.heads[name], sight, rows, seed)
         else:
@@ -149,11 +150,32 @@ def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]
     return asked
 
 
+def _scorable(dataset: Dataset, judged: Array) -> list[str]:
+    """The heads that some of the judged photos are labelled for; says which are left out.
+
+    Raises:
+        CarclfError: if there is none.
+    """
+    known = [name for name, head in dataset.heads.items() if head.labelled[judged].any()]
+    left = [name for name in dataset.heads if name not in known]
+    if not known:
+        raise CarclfError(
+            f"evaluate: {len(judged)} of {len(dataset.photos)} photos show nothing that a photo of the training shows, "
+            f"and none of them is labelled for {' or '.join(left)}. Give other photos."
+        )
+    if left:
+        LOG.warning("evaluate: %s not scored: all photos labelled for it were in training.", " and ".join(left))
+    return known
+
+
 def _check_classes(run: RunDir, predictor: Predictor, dataset: Dataset) -> None:
     """Makes sure that the labels mean what they meant in training."""
     problems = []
     for name, head in dataset.heads.items():
-        trained = predictor.heads[name] if name in predictor.heads else predictor.mask_heads[name]
+        trained = predictor.heads.get(name) or predictor.mask_heads[name]
+        kind = "segmentation" if isinstance(trained, MaskHead) else trained.kind
+        if kind != head.kind:
+            problems.append(f"{run.path / name}: was trained as {kind}, the config now says {head.kind}. Set it back.")
         if trained.label_set.names != head.label_set.names:
             problems.append(
                 f"{run.path / name}: was trained for {', '.join(trained.label_set.names)}; {head.label_set.path} has "

@@ -289,12 +289,12 @@ def test_inner_split_keeps_groups_whole(photos: tuple[MaskData, list[np.ndarray]
 def test_errors_name_the_fold_and_the_cure(photos: tuple[MaskData, list[np.ndarray]]) -> None:
     data = photos[0]
     split = MaskSplit("damage_mask", 1, TRAIN_ROWS, TEST_ROWS)
-    with pytest.raises(TrainingError, match=r"damage_mask, fold 2: no photo .* shows a region.*Add annotated"):
+    with pytest.raises(TrainingError, match=r"damage_mask, fold 1: no photo .* shows a region.*Add annotated"):
         fit_mask_head(data, replace(split, train=np.array([0, 4, 8])), QUICK, seed=0)
     with pytest.raises(TrainingError, match="regions of only 1 car"):
         fit_mask_head(data, replace(split, train=np.array([2, 3, 4])), QUICK, seed=0)
     wild = QUICK.model_copy(update={"learning_rate": float("inf"), "epochs": 1})
-    with pytest.raises(TrainingError, match=r"fold 2 \(inner\), epoch 1: .* Lower mask_training.learning_rate"):
+    with pytest.raises(TrainingError, match=r"fold 1 \(inner\), epoch 1: .* Lower mask_training.learning_rate"):
         fit_mask_head(data, split, wild, seed=0)
     with pytest.raises(TrainingError, match="incomplete, fit it again"):
         MaskDecoder.from_arrays({})

@@ -35,8 +35,8 @@ class MaskSplit:
 
     @property
     def name(self) -> str:
-        """As errors and results count folds: from 1."""
-        return f"{self.head}, fold {self.fold + 1}"
+        """As errors call it; folds are counted from 0, as in folds.csv."""
+        return f"{self.head}, fold {self.fold}"
 
 
 @dataclass(frozen=True)
