@@ -237,14 +237,15 @@ def test_all_problems_come_at_once(folder: Path) -> None:
 
 
 def test_the_real_photos_load(shared_dir: Path) -> None:
-    config = read_config(REPO / "benchmarks" / "car_damage_part.json")
+    config = read_config(REPO / "benchmarks" / "car_damage.json")
+    heads = read_config(REPO / "benchmarks" / "car_damage_part.json").heads | config.heads
     root = shared_dir / "data" / "car_damage"
     via = AnnotationConfig(format="via", path=root / "via_damage.json", head="damage_mask")
     assert isinstance(config.dataset, DatasetConfig)
     assert config.dataset.annotations[0].head == via.head
     if config.dataset.photos.is_dir():
         check_paths(config)
-    dataset = make_dataset(root / "photos", root / "labels.csv", config.heads, [via])
+    dataset = make_dataset(root / "photos", root / "labels.csv", heads, [via])
     assert len(dataset.photos) == 1829
     assert {name: int(head.labelled.sum()) for name, head in dataset.heads.items()} == {
         "severity": 1829,
