@@ -49,6 +49,8 @@ def _set_up_logging(quiet: bool, debug: bool) -> None:
     root = logging.getLogger("carclf")
     root.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     root.handlers, root.propagate = [handler], False
+    if not debug:
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _hush_native_libraries() -> None:
