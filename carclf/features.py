@@ -24,7 +24,7 @@ from carclf.feature_cache import MapFile, check_space, read_vectors, write_vecto
 from carclf.files import locked
 from carclf.graphs import LEVELS
 from carclf.images import decode_photo, read_bytes
-from carclf.views import VIEWS, make_view
+from carclf.views import LIGHT, VIEWS, ZOOM, make_view
 
 LOG = logging.getLogger(__name__)
 PIXELS_VERSION = 1
@@ -93,7 +93,7 @@ def extract_features(
     Args:
         backbone: the network.
         photos: in any order; the result keeps it.
-        views: how many of the views of images.make_view.
+        views: how many of the views of views.make_view.
         cache_dir: where features are kept; one folder for each way of computing them.
         map_request: the photos whose maps are wanted; None = no maps.
         workers: threads that decode; None = one for each core. Never changes a result.
@@ -152,6 +152,7 @@ def features_key(backbone: Backbone) -> str:
         "backbone": backbone.source.sha256,
         "engine": [backbone.engine, backbone.engine_version, backbone.precision],
         "grid": backbone.grid,
+        "views": [ZOOM, LIGHT],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -73,7 +73,7 @@ class Views:
     """
 
     def __init__(self, vectors: Array) -> None:
-        """Takes float32 (num_views, n, num_features), in the order of images.make_view."""
+        """Takes float32 (num_views, n, num_features), in the order of views.make_view."""
         self.vectors = vectors
         self._rows: dict[int, Rows] = {}
 
