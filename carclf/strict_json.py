@@ -83,7 +83,8 @@ def _json_hint(text: str, position: int) -> str:
     if not text.strip():
         return " The file is empty."
     before, here = text[:position].rstrip(), text[position : position + 2]
-    if here[:1] in "]}" and before.endswith(","):
+    after = text[position + 1 :].lstrip()  # Python 3.13 points at the comma, older ones at the bracket
+    if (here[:1] in "]}" and before.endswith(",")) or (here[:1] == "," and after[:1] in ("]", "}")):
         return " Delete the comma before the closing bracket."
     if here[:1] == "'" or (here[:1] == "," and before.endswith(",")):
         return " Text is written in double quotes, one comma between two entries."
