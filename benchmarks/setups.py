@@ -47,6 +47,7 @@ SETUPS = (
 COLUMNS = (
     ("severity", "accuracy"),
     ("severity", "accuracy_damaged"),
+    ("severity", "calibration_error"),
     ("location", "macro_f1"),
     ("location", "mean_ap"),
     ("damage_type", "macro_f1"),

@@ -1,6 +1,5 @@
 """The classification heads of a run: cross-validated, or read where nothing they depend on has changed."""
 
-import logging
 import time
 from typing import Any
 
@@ -16,7 +15,6 @@ from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.splits import Split, inner_folds
 
-LOG = logging.getLogger(__name__)
 FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
 FITTING_VERSION = 1  # raised whenever the same inputs give other heads than before
 

@@ -23,7 +23,6 @@ __all__ = [
     "find_column",
     "make_targets",
     "mirror_targets",
-    "mirrored_pixels",
     "read_label_file",
     "read_label_table",
     "split_cell",
@@ -90,13 +89,6 @@ def mirror_targets(targets: Array, label_set: LabelSet) -> Array:
     if targets.ndim == 1:
         return np.where(targets == NOT_LABELLED, targets, mirror[targets]).astype(targets.dtype)
     return targets[:, mirror]
-
-
-def mirrored_pixels(label_set: LabelSet) -> Array:
-    """Returns uint8 (256,): class id of a mask -> class id after mirroring; background and 255 stay."""
-    table = np.arange(256, dtype=np.uint8)
-    table[1 : len(label_set.mirror) + 1] = np.array(label_set.mirror, np.uint8) + 1
-    return table
 
 
 def split_cell(cell: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from carclf.labels import (
     LabelSet,
     make_targets,
     mirror_targets,
-    mirrored_pixels,
     read_label_file,
     read_label_table,
     split_cell,
@@ -263,8 +262,3 @@ def test_mirroring_twice_changes_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mirror_targets(once, classes), targets)
     assert mirror_targets(np.array([0, 1, 2, -1]), classes).tolist() == [2, 1, 0, -1]
     assert mirror_targets(np.array([[1, 0, 0]], np.int8), classes).tolist() == [[0, 0, 1]]
-
-
-def test_mirrored_pixels(tmp_path: Path) -> None:
-    table = mirrored_pixels(label_file(tmp_path, "left; mirror=right\nright; mirror=left\nroof\n"))
-    assert table[[0, 1, 2, 3, 255]].tolist() == [0, 2, 1, 3, 255]

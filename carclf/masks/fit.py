@@ -49,14 +49,12 @@ class MaskFit:
         mean_mask: the constant answer of the training part.
         history: loss and Dice score after each epoch: "train" and "validation" (the held-out fold) of the decoder,
             "inner_validation" of the one that chose the thresholds.
-        inner_photos: int (k,), rows on which the thresholds were chosen.
     """
 
     decoder: MaskDecoder
     thresholds: NDArray[np.float64]
     mean_mask: MeanMask
     history: tuple[CurvePoint, ...]
-    inner_photos: Array
 
 
 def fit_mask_head(data: MaskData, split: MaskSplit, settings: MaskTrainingConfig, seed: int) -> MaskFit:
@@ -84,7 +82,7 @@ def fit_mask_head(data: MaskData, split: MaskSplit, settings: MaskTrainingConfig
     decoder, curves = train_decoder(data, job, settings)
     inner = [point for point in inner_curves if point.split == INNER]
     history = tuple(sorted(curves + inner, key=lambda point: point.epoch))
-    return MaskFit(decoder, thresholds, fit_mean_mask(data.targets, split.train), history, inner_test)
+    return MaskFit(decoder, thresholds, fit_mean_mask(data.targets, split.train), history)
 
 
 def split_inside(data: MaskData, split: MaskSplit, share: float, seed: int) -> tuple[Array, Array]:
