@@ -8,6 +8,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     config_types   the building blocks of the config
     config_errors  pydantic's findings -> errors of the config: place, what came, what was expected
     config_checks  what one part of the config demands of another, and of the disk
+    config_data    the part of the config that says where photos, labels and annotations are
     config         application_config.json -> frozen typed Config; every default, its unit and reason
     label_file     label files: the classes of a head, one a line
     label_table    label tables: a csv with a line per photo
@@ -18,7 +19,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     rundir         the run directory: the only module that knows its file names; resume
     groups         photos of one thing: same bytes, near-duplicates, the `group` column
     folds          grouped k folds that spread every label of every head evenly
-    images         photos and masks: find, decode, orient, resize, scale: the only reader of pixels
+    images         photos: find, decode, orient, resize, scale
+    mask_images    masks as pictures: read, turned with their photo, resized, written
     views          ways to look at a photo: as it is, mirrored, its middle enlarged, in brighter light
     demo/          draws cars with damage, their labels and masks
     annotations/   one reader per annotation format -> polygons and masks
@@ -63,6 +65,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     using          a trained run put to use: classifying, evaluating
     terminal       what a person at a terminal sees
     arguments      words of the command line -> a command and its options
+    commands/      the commands of the program: their options, and what they call
     cli            the command line: arguments, errors, exit codes
 """
 

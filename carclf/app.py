@@ -12,7 +12,8 @@ import numpy as np
 
 from carclf import __version__
 from carclf.backbone import LoadOptions
-from carclf.config import Config, DatasetConfig, DemoConfig, check_paths
+from carclf.config import Config, check_paths
+from carclf.config_data import DatasetConfig, DemoConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, listed, raise_all
 from carclf.files import digest, locked, remove_partial_files

@@ -6,80 +6,27 @@ Nothing here imports TensorFlow: a wrong config is told at once.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
 from carclf.config_checks import cross_problems, path_problems, with_head_names
+from carclf.config_data import DEMO, AnnotationConfig, DatasetConfig, DemoConfig, dataset_tag
 from carclf.config_errors import Sections, schema_problems
 from carclf.config_types import ConfigPath, Flag, Name, Number, OneOrMore, Range, Section, Sha256, Text, Whole
 from carclf.errors import ConfigError, raise_all
 from carclf.strict_json import read_json
 
 HeadKind = Literal["categorical", "multi_label", "segmentation"]
-AnnotationFormat = Literal["via", "masks"]
-ANNOTATION_FORMATS: tuple[AnnotationFormat, ...] = get_args(AnnotationFormat)
 Engine = Literal["auto", "openvino", "tensorflow"]
-_DEMO = "demo"
 LARGEST_SEED = 2**32 - 1  # what scikit-learn and numpy's older generators take
-
-
-def _dataset_tag(value: Any) -> str:
-    demo = value == _DEMO or isinstance(value, DemoConfig) or (isinstance(value, dict) and _DEMO in value)
-    return _DEMO if demo else "(photos)"
-
-
-class AnnotationConfig(Section):
-    """One file or folder of masks for one segmentation head."""
-
-    format: AnnotationFormat = Field(description='"via" (VIA 1 and 2 json) or "masks" (folder of indexed PNGs)')
-    path: ConfigPath = Field(description="the annotation file, or the folder of mask files")
-    head: Name = Field(default="", description="the head it is for; default: the only segmentation head")
-
-
-class DatasetConfig(Section):
-    """Photos, their label table and their annotations."""
-
-    photos: ConfigPath = Field(description="folder of the photos; the names in the label table start there")
-    labels: ConfigPath = Field(description="label table: csv with a column name and one column per question")
-    on_bad_photo: Literal["skip", "stop"] = Field(
-        default="skip",
-        description="a photo that cannot be read is named and left out (skip) or ends the run (stop); "
-        "one bad file of thousands should not cost a night",
-    )
-    annotations: tuple[AnnotationConfig, ...] = Field(
-        default=(), description="masks for the segmentation heads; none is needed without such heads"
-    )
-
-
-class DemoConfig(Section):
-    """The drawn cars: photos, labels and masks without any data of one's own."""
-
-    count: Whole = Field(default=240, ge=20, description="photos to draw; enough for 5 folds, drawn in seconds")
-    seed: Whole = Field(default=2026, ge=0, description="seed of the drawings: the same seed, the same photos")
-    image_size: Whole = Field(
-        default=256, ge=32, le=4096, description="height in pixels of a drawn photo; above any backbone's 224"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unwrap(cls, data: Any) -> Any:
-        if data == _DEMO:
-            return {}
-        return data[_DEMO] if isinstance(data, dict) and _DEMO in data else data
-
-    @model_serializer(mode="wrap")
-    def _wrap(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {_DEMO: handler(self)}
 
 
 class BackboneConfig(Section):
@@ -215,8 +162,8 @@ class Config(Section):
     """The whole of application_config.json. Only app.py sees it."""
 
     dataset: Annotated[
-        Annotated[DatasetConfig, Tag("(photos)")] | Annotated[DemoConfig, Tag(_DEMO)],
-        Discriminator(_dataset_tag),
+        Annotated[DatasetConfig, Tag("(photos)")] | Annotated[DemoConfig, Tag(DEMO)],
+        Discriminator(dataset_tag),
     ] = Field(description='"demo" (drawn cars) or {"photos": …, "labels": …}')
     backbones: dict[Name, BackboneConfig] = Field(description="name -> backbone", min_length=1)
     models: tuple[str, ...] = Field(description="names of the backbones to run", min_length=1)
@@ -245,7 +192,7 @@ class Config(Section):
 SECTIONS: Sections = {
     (): Config,
     ("dataset",): DatasetConfig,
-    ("dataset", _DEMO): DemoConfig,
+    ("dataset", DEMO): DemoConfig,
     ("dataset", "annotations", "*"): AnnotationConfig,
     ("backbones", "*"): BackboneConfig,
     ("heads", "*"): HeadConfig,

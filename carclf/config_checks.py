@@ -11,6 +11,7 @@ from typing import Any
 from carclf.errors import did_you_mean
 
 SEGMENTATION = "segmentation"
+ANNOTATIONS_ARE = {"via": "file", "coco": "file", "masks": "folder"}  # other formats take a file or a folder
 STAGES = ("features", "groups", "folds", "pictures")  # of a run beside its heads: names a head cannot have
 RUN_SUFFIXES = (".json", ".csv", ".txt", ".npz")  # of a run's own files, beside which its heads have their folders
 RESULTS_FOLDERS = ("cache", "demo")  # in the results beside the models: names a backbone cannot have
@@ -63,7 +64,7 @@ def path_problems(data: Any, folder: Path) -> list[str]:
             continue
         try:
             path = folder / Path(given).expanduser()
-            if not (path.is_dir() if wanted == "folder" else path.is_file()):
+            if not {"folder": path.is_dir, "file": path.is_file}.get(wanted, path.exists)():
                 what = f"is not a {wanted}" if path.exists() else f"no such {wanted}"
                 problems.append(f"{place}: {path}: {what}.{_sibling(path)}")
         except RuntimeError:  # "~nobody": the schema tells it
@@ -149,12 +150,12 @@ def _annotation_problems(data: Any) -> Iterator[str]:
 
 
 def _named_paths(data: Any) -> Iterator[tuple[str, Any, str]]:
-    """Yields (place, path as given, "file" or "folder") of everything that must be there."""
+    """Yields (place, path as given, "file", "folder" or "file or folder") of everything that must be there."""
     dataset = _section(data, "dataset")
     yield "dataset.photos", dataset.get("photos"), "folder"
     yield "dataset.labels", dataset.get("labels"), "file"
     for place, note in _annotations(data):
-        yield f"{place}.path", note.get("path"), "folder" if note.get("format") == "masks" else "file"
+        yield f"{place}.path", note.get("path"), ANNOTATIONS_ARE.get(str(note.get("format")), "file or folder")
     for name, head in _section(data, "heads").items():
         yield f"heads.{name}.labels", _section({name: head}, name).get("labels"), "file"
     yield "cross_validation.folds_file", _section(data, "cross_validation").get("folds_file"), "file"

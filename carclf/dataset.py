@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from carclf.config import AnnotationConfig, HeadConfig
+from carclf.config import HeadConfig
+from carclf.config_data import AnnotationConfig
 from carclf.errors import CarclfError, PhotoError, listed, raise_all
 from carclf.head_data import HeadData, make_head_data
 from carclf.images import PHOTO_SUFFIXES, photo_sha256

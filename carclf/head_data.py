@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.config import AnnotationConfig, EmptyWhere, HeadConfig, HeadKind
-from carclf.errors import LabelError, PhotoError, did_you_mean, listed
+from carclf.config import EmptyWhere, HeadConfig, HeadKind
+from carclf.config_data import AnnotationConfig
+from carclf.errors import AnnotationError, LabelError, PhotoError, did_you_mean, listed
 from carclf.labels import NOT_LABELLED, LabelSet, LabelTable, find_column, make_targets, split_cell
 from carclf.mask_sources import MaskSource, find_mask_sources
 
@@ -107,7 +108,7 @@ def _make_mask_head(
 def _shows_something(mask: MaskSource) -> bool:
     try:
         return mask.shows_something
-    except PhotoError:
+    except (AnnotationError, PhotoError):
         return True  # whoever loads it tells the reason, together with those of other masks
 
 

@@ -1,4 +1,4 @@
-"""Photos and masks: find, decode, orient, resize, write. The only reader of pixels.
+"""Photos: find, decode, orient, resize. With mask_images.py the only reader of pixels.
 
 Pixels are decided once, the same everywhere: RGB after the EXIF orientation, transparency over white, decoded at the
 smallest JPEG scale that still covers the wanted size, resized in float32 with an antialiased triangle filter,
@@ -7,6 +7,7 @@ values in [0, 1].
 
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from carclf.errors import PhotoError
-from carclf.files import write_whole
 
 PHOTO_SUFFIXES = (
     ".jpg",
@@ -35,7 +35,7 @@ PHOTO_SUFFIXES = (
 
 MOST_PIXELS = 300_000_000  # phones take 200 million; a small file may claim any number and fill the memory
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright already
+UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright already
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -87,9 +87,9 @@ def decode_photo(data: bytes, image_size: int, name: str = "photo") -> NDArray[n
     Raises:
         PhotoError: if the bytes are empty, not a photo, or cut off.
     """
-    image = _open(data, name, draft_size=image_size)
+    image = open_image(data, name, draft_size=image_size)
     if _is_plain(image):
-        channels, white = [channel.convert("F") for channel in _convert(image, "RGB", name).split()], 255.0
+        channels, white = [channel.convert("F") for channel in convert(image, "RGB", name).split()], 255.0
     else:
         rgb = _to_rgb(image, name)
         channels, white = [Image.fromarray(rgb[:, :, i]) for i in range(3)], 1.0
@@ -106,9 +106,9 @@ def read_full_photo(path: Path) -> NDArray[np.uint8]:
     Raises:
         PhotoError: names the file and what is wrong with it.
     """
-    image = _open(read_bytes(path), str(path), draft_size=None)
+    image = open_image(read_bytes(path), str(path), draft_size=None)
     if _is_plain(image):
-        return np.array(_convert(image, "RGB", str(path)))
+        return np.array(convert(image, "RGB", str(path)))
     return np.round(_to_rgb(image, str(path)) * 255.0).astype(np.uint8)
 
 
@@ -118,9 +118,39 @@ def photo_size(path: Path) -> tuple[int, int]:
     Raises:
         PhotoError: if the file cannot be read or is not a photo.
     """
+    frame = photo_frame(path)
+    return frame.width, frame.height
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How large a photo is, and how it lies in its file.
+
+    Attributes:
+        width: in pixels, held upright.
+        height: the same.
+        orientation: EXIF orientation, 1 to 8; 1 = upright in the file, too.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """(width, height) of the pixels as they are in the file."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def photo_frame(path: Path) -> Frame:
+    """Returns the size of a photo and how it lies, without decoding it.
+
+    Raises:
+        PhotoError: if the file cannot be read or is not a photo.
+    """
     with _identify(read_bytes(path), str(path)) as image:
-        width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        (width, height), orientation = image.size, _orientation(image)
+    return Frame(height, width, orientation) if orientation >= 5 else Frame(width, height, orientation)
 
 
 def photo_sha256(path: Path) -> str:
@@ -151,49 +181,6 @@ def mirror(images: NDArray[Any]) -> NDArray[Any]:
     return images[..., ::-1, :]
 
 
-def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Brings a mask's probabilities to a photo's own size with the same triangle filter.
-
-    Args:
-        probability: float32 (h, w), in [0, 1].
-        size: (width, height) of the photo.
-
-    Returns:
-        float32 (height, width), in [0, 1].
-    """
-    image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
-    resized: NDArray[np.float32] = np.clip(resize_channel(image, size), 0.0, 1.0)
-    return resized
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Reads a mask of class ids: uint8 (height, width). The file is an indexed or grey image of 8 bits.
-
-    Raises:
-        PhotoError: if the file cannot be read or holds colours in place of class ids.
-    """
-    image = _open(read_bytes(path), str(path), draft_size=None)
-    if image.mode == "1":
-        return np.array(image).astype(np.uint8)
-    if image.mode not in ("P", "L"):
-        raise PhotoError(
-            f"{path}: a mask of class ids was expected (indexed or grey, 8 bits), but it has mode "
-            f"{image.mode}. "
-            "Save it as an indexed PNG."
-        )
-    return np.array(image, dtype=np.uint8)
-
-
-def write_png(path: Path, array: NDArray[np.uint8]) -> None:
-    """Writes uint8 (height, width) or (height, width, 3) as a PNG, whole or not at all.
-
-    Raises:
-        RunDirError: if the file cannot be written.
-    """
-    image = Image.fromarray(np.ascontiguousarray(array))
-    write_whole(path, lambda file: image.save(file, format="PNG"))
-
-
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
@@ -218,8 +205,8 @@ def _identify(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def _open(data: bytes, name: str, draft_size: int | None) -> Image.Image:
-    """Decodes a photo upright; a JPEG at the smallest of the scales 1/1 to 1/8 that still covers draft_size."""
+def open_image(data: bytes, name: str, draft_size: int | None) -> Image.Image:
+    """Decodes an image upright; a JPEG at the smallest of the scales 1/1 to 1/8 that still covers draft_size."""
     image = _identify(data, name)
     try:
         orientation = _orientation(image)
@@ -228,7 +215,7 @@ def _open(data: bytes, name: str, draft_size: int | None) -> Image.Image:
         image.load()
     except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, zlib.error …
         raise PhotoError(f"{name}: cannot be decoded, it may be cut off ({error}).") from error
-    turn = _UPRIGHT.get(orientation)
+    turn = UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
@@ -236,7 +223,7 @@ def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation 1 to 8; a photo whose EXIF block is damaged counts as upright."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        return int(orientation) if orientation in _UPRIGHT else 1
+        return int(orientation) if orientation in UPRIGHT else 1
     except Exception:  # the pixels may still be whole
         return 1
 
@@ -246,7 +233,12 @@ def _is_plain(image: Image.Image) -> bool:
     return not (image.mode.startswith("I") or image.mode in ("F", "RGBa", "La") or image.has_transparency_data)
 
 
-def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
+def convert(image: Image.Image, mode: str, name: str) -> Image.Image:
+    """Converts an image to another of Pillow's modes.
+
+    Raises:
+        PhotoError: if its colours cannot be read.
+    """
     try:
         return image if image.mode == mode else image.convert(mode)
     except ValueError as error:
@@ -262,7 +254,7 @@ def _to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
         return np.repeat(grey[:, :, None], 3, axis=-1)
     if image.mode == "F":
         raise PhotoError(f"{name}: holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits.")
-    pixels = np.asarray(_convert(image, "RGBA", name)).astype(np.float32) / np.float32(255.0)
+    pixels = np.asarray(convert(image, "RGBA", name)).astype(np.float32) / np.float32(255.0)
     alpha = pixels[:, :, 3:]
     over_white: NDArray[np.float32] = pixels[:, :, :3] * alpha + (np.float32(1.0) - alpha)
     return over_white

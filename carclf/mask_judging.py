@@ -15,7 +15,7 @@ from carclf.config import MaskTrainingConfig
 from carclf.dataset import Dataset, Photo
 from carclf.errors import AnnotationError, CarclfError, PhotoError, raise_all
 from carclf.head_data import HeadData
-from carclf.images import photo_size
+from carclf.images import photo_frame
 from carclf.masks.map_reader import MapReader, grid_size
 from carclf.masks.scoring import class_probabilities, count_pixels
 from carclf.masks.targets import MaskLoader, make_mask_targets
@@ -47,11 +47,11 @@ def read_mask_sums(dataset: Dataset) -> MaskSums:
         for row in np.flatnonzero(head.labelled) if head.kind == "segmentation" else ():
             photo, source = dataset.photos[row], head.masks[row]
             try:
-                size = photo_size(photo.path)
+                frame = photo_frame(photo.path)
             except PhotoError:
                 continue  # told, with the reason, when the photo is decoded
             try:
-                mask = source.load(*size) if source is not None else None
+                mask = source.load(frame) if source is not None else None
             except CarclfError as problem:
                 problems.append(str(problem))
                 continue
@@ -132,7 +132,7 @@ def load_mask(head: HeadData, photo: Photo, row: int) -> Any:
     source = head.masks[row]
     if source is None:
         raise ValueError(f"{photo.name} is not labelled")
-    return source.load(*photo_size(photo.path))
+    return source.load(photo_frame(photo.path))
 
 
 def _judge(run: RunDir, work: _Work, sight: Sight, how: tuple[MaskTrainingConfig, int], inputs: dict[str, Any]) -> None:

@@ -1,52 +1,106 @@
 """Annotations × photos: where the mask of every photo comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.annotations import read_annotations
-from carclf.annotations.mask_files import load_mask_file
-from carclf.annotations.shapes import Polygon, rasterise
-from carclf.config import AnnotationConfig
+from carclf.annotations import read_records
+from carclf.annotations.classes import Renames, find_class
+from carclf.annotations.mask_files import load_class_mask
+from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
+from carclf.annotations.shapes import Shape, rasterise
+from carclf.config_data import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
-from carclf.images import read_mask
+from carclf.images import PHOTO_SUFFIXES, Frame
 from carclf.labels import IGNORED_PIXEL, LabelSet
+from carclf.mask_images import turn_upright
 
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where one photo's mask comes from: polygons or a file; with neither, the mask is known to be empty."""
+    """Where one photo's mask comes from: shapes or a file; with neither, the mask is known to be empty.
+
+    Attributes:
+        label_set: the classes.
+        shapes: (class id, shape); a later one lies over an earlier one.
+        mask: in place of shapes.
+        size: (width, height) that the annotations state for the photo, if they do.
+        place: where the annotation is, for errors.
+    """
 
     label_set: LabelSet
-    polygons: tuple[Polygon, ...] = ()
-    path: Path | None = None
+    shapes: tuple[tuple[int, Shape], ...] = ()
+    mask: ClassMask | None = None
+    size: tuple[int, int] | None = None
+    place: str = ""
 
     @cached_property
     def shows_something(self) -> bool:
-        """Whether there are polygons, or a pixel of the mask file is of a class; a file is read for it, once.
+        """Whether there are shapes, or a pixel of the mask file is of a class; a file is read for it, once.
 
         Raises:
+            AnnotationError: if the mask file holds something else than classes.
             PhotoError: if the mask file cannot be read.
         """
-        if self.path is None:
-            return bool(self.polygons)
-        mask = read_mask(self.path)
-        return bool(((mask != 0) & (mask != IGNORED_PIXEL)).any())
+        if self.mask is None:
+            return any(class_id != IGNORED_PIXEL for class_id, _ in self.shapes)
+        ids = load_class_mask(self.mask, self.label_set)
+        return bool(((ids != 0) & (ids != IGNORED_PIXEL)).any())
 
-    def load(self, width: int, height: int) -> NDArray[np.uint8]:
+    def load(self, frame: Frame) -> NDArray[np.uint8]:
         """Returns the mask at the upright photo's own size: uint8 (height, width), class ids, 0 = background.
 
+        Annotations are drawn on the photo as people see it; where they are as large as the photo in its file instead,
+        they are turned with it.
+
         Raises:
-            AnnotationError: if a mask file has another size or unknown class ids.
+            AnnotationError: if the annotations are of another size than the photo, or hold unknown classes.
             PhotoError: if a mask file cannot be read.
         """
-        if self.path is not None:
-            return load_mask_file(self.path, (width, height), self.label_set)
-        return rasterise(self.polygons, width, height)
+        if self.mask is not None:
+            ids = load_class_mask(self.mask, self.label_set)
+            self._check_size((ids.shape[1], ids.shape[0]), frame)
+            return ids if ids.shape == (frame.height, frame.width) else turn_upright(ids, frame)
+        size = self.size or (frame.width, frame.height)
+        self._check_size(size, frame)
+        try:
+            drawn = rasterise(self.shapes, *size)
+        except ValueError as problem:
+            raise AnnotationError(f"{self.place}: {problem}") from None
+        return drawn if size == (frame.width, frame.height) else turn_upright(drawn, frame)
+
+    def _check_size(self, size: tuple[int, int], frame: Frame) -> None:
+        if size not in ((frame.width, frame.height), frame.stored):
+            raise AnnotationError(
+                f"{self.place}: {size[0]} × {size[1]} pixels, but its photo has {frame.width} × {frame.height}. "
+                "A mask has the size of its photo, held upright."
+            )
+
+
+def make_mask_source(record: Record, label_set: LabelSet, renames: Renames) -> MaskSource:
+    """Gives the regions of a record their classes.
+
+    Raises:
+        ValueError: with every region whose class is not known, one a line.
+    """
+    shapes: list[tuple[int, Shape]] = []
+    problems: list[str] = []
+    for index, region in enumerate(record.regions, 1):
+        try:
+            class_id = find_class(region, label_set, renames)
+        except ValueError as problem:
+            problems.append(f"region {index}: {problem}")
+            continue
+        if class_id is not None:
+            shapes.append((class_id, region.shape))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return MaskSource(label_set, tuple(shapes), record.mask, record.size, record.place)
 
 
 def find_mask_sources(
@@ -60,7 +114,8 @@ def find_mask_sources(
         label_set: the head's classes.
 
     Returns:
-        (index of the photo -> its mask source, notes: annotations that fit no photo, one line a file).
+        (index of the photo -> its mask source, notes: annotations that fit no photo, one line a file). A photo without
+        any region is not among them, unless the annotations say that there is nothing to mark.
 
     Raises:
         AnnotationError: with every bad record, and photos that are annotated twice.
@@ -70,7 +125,7 @@ def find_mask_sources(
     problems: list[str] = []
     for annotation in annotations:
         try:
-            found = read_annotations(annotation.format, annotation.path, label_set)
+            found = _read_sources(annotation, label_set)
             matched = _match_photos(list(found), photos, annotation)
         except AnnotationError as problem:
             problems.append(str(problem))
@@ -78,10 +133,7 @@ def find_mask_sources(
         twice = [photos[index] for index in matched.values() if index in sources]
         if twice:
             problems.append(f"{annotation.path.name}: {listed(twice)}: annotated twice. Keep one annotation.")
-        for key, index in matched.items():
-            value = found[key]
-            shapes, path = ((), value) if isinstance(value, Path) else (value, None)
-            sources[index] = MaskSource(label_set, shapes, path)
+        sources |= {index: found[key] for key, index in matched.items()}
         left_over = [key for key in found if key not in matched]
         if left_over:
             notes.append(f"{annotation.path.name}: {len(left_over)} annotated photos are not in the label table.")
@@ -89,23 +141,54 @@ def find_mask_sources(
     return sources, notes
 
 
+def _read_sources(annotation: AnnotationConfig, label_set: LabelSet) -> dict[str, MaskSource]:
+    """Photo, as the annotations call it -> its mask source.
+
+    Raises:
+        AnnotationError: with everything that is wrong; the same fault of several records in one line.
+    """
+    colors = {color: name for name, color in zip(label_set.names, label_set.colors, strict=True) if color is not None}
+    options = ReadOptions(annotation.attribute, label_set.names, colors, annotation.tolerance)
+    renames = Renames(annotation.map)
+    sources: dict[str, MaskSource] = {}
+    problems: dict[str, list[str]] = {}  # what is wrong -> where it is
+    for record in read_records(annotation.format, annotation.path, options):
+        if isinstance(record, Problem):
+            problems.setdefault(record.what, []).append(record.place)
+            continue
+        try:
+            source = make_mask_source(record, label_set, renames)
+        except ValueError as problem:
+            for line in str(problem).splitlines():
+                region, what = line.split(": ", 1)
+                problems.setdefault(what, []).append(f"{record.place} {region}")
+            continue
+        if source.shapes or source.mask is not None or record.known_empty:
+            sources[record.photo] = source
+    raise_all(AnnotationError, [f"{listed(places)}: {what}" for what, places in problems.items()])
+    return sources
+
+
 def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: AnnotationConfig) -> dict[str, int]:
-    """Finds the photo of every annotation: by its whole name, else by the name alone, without folders.
+    """Finds the photo of every annotation: by its whole name, else by the name where one of them names more folders.
+
+    An annotation named without a photo's suffix fits the photo of that stem.
 
     Raises:
         AnnotationError: if an annotation fits several photos, or none fits any.
     """
-    names = [PurePosixPath(photo) for photo in photos]
-    if annotation.format == "masks":  # masks are named without the photo's suffix
-        names = [name.with_suffix("") for name in names]
-    whole, bare = (
-        _index_names([name.as_posix() for name in names]),
-        _index_names([name.name for name in names]),
-    )
+    by_name, by_stem = _index(photos, "name"), _index(photos, "stem")
     matched: dict[str, int] = {}
     problems = []
     for key in keys:
-        places = whole.get(key) or bare.get(key, [])
+        asked = PurePosixPath(key)
+        suffixed = asked.suffix.lower() in PHOTO_SUFFIXES
+        near = (by_name if suffixed else by_stem).get(asked.name, [])
+        names = {index: PurePosixPath(photos[index]) for index in near}
+        if not suffixed:
+            names = {index: name.with_suffix("") for index, name in names.items()}
+        places = [index for index in near if names[index] == asked]
+        places = places or [index for index in near if _is_end(names[index], asked) or _is_end(asked, names[index])]
         if len(places) > 1:
             which = listed([photos[index] for index in places])
             problems.append(f'{annotation.path.name}: "{key}" fits several photos: {which}. Rename all but one.')
@@ -118,8 +201,13 @@ def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: Annota
     return matched
 
 
-def _index_names(names: Sequence[str]) -> Mapping[str, list[int]]:
+def _index(photos: Sequence[str], part: Literal["name", "stem"]) -> dict[str, list[int]]:
+    """Name or stem, without folders -> positions."""
     found: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        found.setdefault(name, []).append(index)
+    for index, photo in enumerate(photos):
+        found.setdefault(getattr(PurePosixPath(photo), part), []).append(index)
     return found
+
+
+def _is_end(short: PurePosixPath, long: PurePosixPath) -> bool:
+    return long.parts[-len(short.parts) :] == short.parts

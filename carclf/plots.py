@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carclf.images import write_png
 from carclf.labels import IGNORED_PIXEL
+from carclf.mask_images import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from carclf.errors import CarclfError, PhotoError
-from carclf.images import read_full_photo, write_png
+from carclf.images import read_full_photo
+from carclf.mask_images import write_png
 from carclf.plots import paint_mask
 from carclf.predict import Answer, Predictor, list_photos, prompt_for_photos
 from carclf.report_text import results_text

@@ -10,7 +10,8 @@ import numpy as np
 
 from carclf.app import CACHE, backbone_options, make_header, num_workers, sight_request, warn_of_skipped
 from carclf.backbone import Backbone
-from carclf.config import AnnotationConfig, Config, HeadConfig
+from carclf.config import Config, HeadConfig
+from carclf.config_data import AnnotationConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, ConfigError, LabelError, RunDirError, did_you_mean, raise_all
 from carclf.evaluate import evaluate_head, evaluate_masks, group_set

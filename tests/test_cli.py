@@ -10,23 +10,24 @@ import pytest
 
 from carclf import __version__, cli
 from carclf.arguments import parse_arguments
+from carclf.commands import COMMANDS, predict, run
 from tests.drawn_set import REPO, call_main
 
 
 def parsed(*words: str) -> Any:
-    return parse_arguments(words, cli.COMMANDS)
+    return parse_arguments(words, COMMANDS)
 
 
 def test_without_words_it_is_the_main_job_with_the_default_config() -> None:
     options = parsed()
-    assert options.command is cli._run
+    assert options.command is run.execute
     assert options.config == Path("application_config.json")
     assert (options.quiet, options.debug) == (False, False)
 
 
 @pytest.mark.parametrize("words", [["--quiet"], ["--config", "c.json"], ["--config=c.json", "--debug"], ["run"]])
 def test_options_alone_are_the_main_job(words: list[str]) -> None:
-    assert parsed(*words).command is cli._run
+    assert parsed(*words).command is run.execute
 
 
 @pytest.mark.parametrize(
@@ -42,12 +43,12 @@ def test_options_alone_are_the_main_job(words: list[str]) -> None:
 )
 def test_photos_stand_anywhere_among_the_options(words: list[str]) -> None:
     options = parsed(*words)
-    assert options.command is cli._predict
+    assert options.command is predict.execute
     assert options.photos == [Path("a.jpg"), Path("b.jpg")]
     assert (options.config, options.overlays) == (Path("c.json"), Path("o"))
 
 
-@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_first_word_that_names_a_command_is_the_command(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +57,7 @@ def test_a_first_word_that_names_a_command_is_the_command(
     needed = {"evaluate": ["--photos", "p", "--labels", "l"], "backbone": ["--to", "m"], "demo": ["--to", "d"]}
     rest = needed.get(name, [])
     assert parsed(name, *rest).command is parsed("--quiet", name, *rest).command
-    assert parsed(f"./{name}").command is cli._predict
+    assert parsed(f"./{name}").command is predict.execute
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_first_word_that_names_a_command_is_the_command(
 def test_debug_is_a_flag_that_also_takes_the_predecessors_words(words: list[str], debug: bool) -> None:
     options = parsed(*words)
     assert options.debug is debug
-    assert options.command is cli._run
+    assert options.command is run.execute
 
 
 def test_a_photo_behind_debug_is_a_photo() -> None:
@@ -130,10 +131,10 @@ def test_a_bug_keeps_its_traceback_and_ctrl_c_does_not(
     def fail(path: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "read_config", stop)
+    monkeypatch.setattr(run, "read_config", stop)
     assert cli.main([]) == 130
     assert capsys.readouterr().err == "Stopped. Run the same command again to go on where it was.\n"
-    monkeypatch.setattr(cli, "read_config", fail)
+    monkeypatch.setattr(run, "read_config", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main([])
 

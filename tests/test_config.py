@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from carclf.config import SECTIONS, Config, DatasetConfig, DemoConfig, check_paths, list_keys, read_config
+from carclf.config import SECTIONS, Config, check_paths, list_keys, read_config
+from carclf.config_data import DatasetConfig, DemoConfig
 from carclf.config_errors import known_keys
 from carclf.errors import ConfigError
 
@@ -182,7 +183,8 @@ ERRORS = [
     ),
     (
         change(dataset__annotations=[{"format": "voa", "path": "x", "head": "a"}], heads__mask=SEGMENTATION),
-        'dataset.annotations[0].format: must be "via" or "masks", not "voa". Did you mean "via"?',
+        'dataset.annotations[0].format: must be "via", "coco", "masks", "supervisely", "yolo", "labelme", "cvat" '
+        'or "mvtec", not "voa". Did you mean "via"?',
     ),
     (
         change(dataset__annotations=[{"format": "via", "path": "x"}]),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carclf.config import AnnotationConfig, DatasetConfig, HeadConfig, check_paths, read_config
+from carclf.config import HeadConfig, check_paths, read_config
+from carclf.config_data import AnnotationConfig, DatasetConfig
 from carclf.dataset import Dataset, drop_photos, make_dataset
 from carclf.errors import AnnotationError, CarclfError, LabelError, PhotoError
-from carclf.images import photo_size
+from carclf.images import Frame, photo_frame
 from carclf.labels import NOT_LABELLED
 
 REPO = Path(__file__).resolve().parents[1]
@@ -67,10 +68,10 @@ def test_photos_labels_and_masks_are_joined(folder: Path) -> None:
     assert mask.targets.tolist() == [1, 0, NOT_LABELLED, 0]
     drawn, empty, unknown, _ = mask.masks
     assert drawn is not None
-    assert drawn.load(12, 8).sum() == 4 * 3  # the outline is part of the region
+    assert drawn.load(Frame(12, 8)).sum() == 3 * 2
     assert empty is not None
-    assert empty.load(13, 8).shape == (8, 13)
-    assert not empty.load(13, 8).any()
+    assert empty.load(Frame(13, 8)).shape == (8, 13)
+    assert not empty.load(Frame(13, 8)).any()
     assert unknown is None
     assert dataset.skipped == ()
     assert dataset.notes == ()
@@ -87,7 +88,7 @@ def test_mask_files_belong_to_the_photos_named_alike(folder: Path) -> None:
     mask = load(folder, annotations=annotations).heads["mask"]
     assert mask.targets.tolist() == [NOT_LABELLED, 0, 1, 0]
     assert mask.masks[2] is not None
-    assert mask.masks[2].load(14, 8).all()
+    assert mask.masks[2].load(Frame(14, 8)).all()
 
 
 def test_a_mask_file_without_a_pixel_of_a_class_shows_nothing(folder: Path) -> None:
@@ -259,4 +260,4 @@ def test_the_real_photos_load(shared_dir: Path) -> None:
     assert dataset.notes == ()
     for photo, mask in list(zip(dataset.photos, dataset.heads["damage_mask"].masks, strict=True))[:20]:
         assert mask is not None
-        assert mask.load(*photo_size(photo.path)).any()
+        assert mask.load(photo_frame(photo.path)).any()

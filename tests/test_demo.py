@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import carclf.demo.write as write_module
-from carclf.config import DatasetConfig, read_config
+from carclf.config import read_config
+from carclf.config_data import DatasetConfig
 from carclf.demo import KINDS, LOCATIONS, SEVERITIES, DemoPhoto, draw_photo, write_demo
 from carclf.demo.bodies import DEMO_BODIES, PRETRAIN_BODIES
 from carclf.demo.camera import make_camera

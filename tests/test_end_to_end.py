@@ -12,7 +12,8 @@ from PIL import Image
 
 from carclf.app import run_config
 from carclf.cli import main
-from carclf.config import AnnotationConfig, read_config
+from carclf.config import read_config
+from carclf.config_data import AnnotationConfig
 from carclf.errors import CarclfError, LabelError, RunDirError
 from carclf.terminal import print_evaluation, print_summary
 from carclf.using import evaluate_config

@@ -16,11 +16,9 @@ from carclf.images import (
     photo_sha256,
     photo_size,
     read_full_photo,
-    read_mask,
     read_photo,
-    resize_mask_probability,
-    write_png,
 )
+from carclf.mask_images import read_mask, resize_mask_probability, write_png
 
 
 def picture(width: int = 90, height: int = 60, seed: int = 0) -> Image.Image:

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from carclf.config import DatasetConfig, read_config
+from carclf.config import read_config
+from carclf.config_data import DatasetConfig
 from carclf.label_file import read_label_file
 from carclf.label_table import read_label_table
 

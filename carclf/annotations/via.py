@@ -1,48 +1,43 @@
 """VGG Image Annotator files, version 1 and 2: json with one record per photo and its regions."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from carclf.annotations.shapes import Point, Polygon, ellipse_points, rectangle_points
-from carclf.errors import AnnotationError, did_you_mean, listed, raise_all
-from carclf.labels import LabelSet
+from carclf.annotations.records import Problem, ReadOptions, Record, Region
+from carclf.annotations.shapes import NoArea, Polygon, Shape, ellipse_points, rectangle_points
+from carclf.errors import AnnotationError, listed
 from carclf.strict_json import read_json
 
-_SHAPES = ("polygon", "rect", "circle", "ellipse")
 
-
-def read_via(path: Path, label_set: LabelSet) -> Mapping[str, tuple[Polygon, ...]]:
+def read_via(path: Path, options: ReadOptions) -> Iterator[Record | Problem]:
     """Reads the regions of a VIA annotation file, or of a VIA 2 project file.
 
-    A region's class is the attribute value that is a class name. Where the label file has one class, a region
-    without any attribute value is of that class.
-
-    Returns:
-        file name of the photo -> its polygons; photos without a region are left out.
+    A region is called by the values of its attributes (or of `options.attribute` alone). A photo with a bad region is
+    a problem as a whole: with a part of its regions it would be labelled wrongly.
 
     Raises:
-        AnnotationError: with every bad region.
+        AnnotationError: if it is no VIA file.
     """
-    found: dict[str, tuple[Polygon, ...]] = {}
     seen: set[str] = set()
-    problems: dict[str, list[str]] = {}  # what is wrong -> where it is
-    for record in _find_records(path):
-        name = record["filename"]
+    for given in _find_records(path):
+        name = given["filename"]
         if name in seen:
-            problems.setdefault("this photo has two records. Keep one.", []).append(name)
+            yield Problem(f"{path.name}: {name}", "this photo has two records. Keep one.")
+            continue
         seen.add(name)
-        polygons = []
-        for index, region in enumerate(_regions(record), 1):
+        regions: list[Region] = []
+        problems: list[Problem] = []
+        for index, region in enumerate(_regions(given), 1):
             try:
-                polygons.append(_read_region(region, label_set))
+                regions.append(_read_region(region, options.attribute))
             except ValueError as problem:
-                problems.setdefault(f"{problem}", []).append(f"{name} region {index}")
-        if polygons:
-            found[name] = tuple(polygons)
-    raise_all(AnnotationError, [f"{path.name}: {listed(places)}: {what}" for what, places in problems.items()])
-    return found
+                problems.append(Problem(f"{path.name}: {name} region {index}", f"{problem}"))
+        if problems:
+            yield from problems
+        else:
+            yield Record(name, f"{path.name}: {name}", regions=tuple(regions))
 
 
 def _find_records(path: Path) -> list[dict[str, Any]]:
@@ -74,32 +69,19 @@ def _regions(record: Mapping[str, Any]) -> Iterable[Any]:
     return regions if isinstance(regions, list) else [regions]
 
 
-def _read_region(region: Any, label_set: LabelSet) -> Polygon:
+def _read_region(region: Any, attribute: str | None) -> Region:
     if not isinstance(region, dict) or not isinstance(region.get("shape_attributes"), dict):
         raise ValueError("the region has no shape_attributes.")
-    class_id = _read_class(region.get("region_attributes") or {}, label_set)
+    attributes = region.get("region_attributes") or {}
+    if attribute is not None and isinstance(attributes, dict):
+        attributes = {attribute: attributes.get(attribute, "")}
+    names = tuple(dict.fromkeys(_attribute_values(attributes)))
     try:
-        return Polygon(class_id, _read_points(region["shape_attributes"]))
+        return Region(names, _read_shape(region["shape_attributes"]))
     except KeyError as problem:
         raise ValueError(f"{problem.args[0]} is missing from shape_attributes.") from None
     except (TypeError, OverflowError):
         raise ValueError("shape_attributes hold something else than numbers.") from None
-
-
-def _read_class(attributes: Any, label_set: LabelSet) -> int:
-    values = list(dict.fromkeys(_attribute_values(attributes)))
-    named = [value for value in values if value in label_set.names]
-    known = f"{label_set.path.name} ({listed(label_set.names, most=20)})"
-    if len(named) == 1:
-        return label_set.names.index(named[0]) + 1
-    if len(named) > 1:
-        raise ValueError(f"the attributes name several classes: {', '.join(named)}. Keep one, or draw two regions.")
-    if not values and len(label_set.names) == 1:
-        return 1
-    if not values:
-        raise ValueError(f"no attribute says which class of {known} it is.")
-    guess = did_you_mean(values[0], label_set.names)
-    raise ValueError(f'"{", ".join(values)}" is no class of {known}.{guess}')
 
 
 def _attribute_values(attributes: Any) -> Iterable[str]:
@@ -111,22 +93,23 @@ def _attribute_values(attributes: Any) -> Iterable[str]:
             yield str(value).strip()
 
 
-def _read_points(shape: Mapping[str, Any]) -> tuple[Point, ...]:
+def _read_shape(shape: Mapping[str, Any]) -> Shape:
     name = shape.get("name")
     if name == "polygon":
         xs, ys = shape["all_points_x"], shape["all_points_y"]
         if len(xs) != len(ys):
             raise ValueError(f"{len(xs)} values in all_points_x, but {len(ys)} in all_points_y.")
-        return tuple((_number(x), _number(y)) for x, y in zip(xs, ys, strict=True))
+        return Polygon((tuple((_number(x), _number(y)) for x, y in zip(xs, ys, strict=True)),))
     if name == "rect":
-        return rectangle_points(*(_number(shape[key]) for key in ("x", "y", "width", "height")))
+        return Polygon((rectangle_points(*(_number(shape[key]) for key in ("x", "y", "width", "height"))),))
     if name == "circle":
         radius = _number(shape["r"])
-        return ellipse_points((_number(shape["cx"]), _number(shape["cy"])), radius, radius)
+        return Polygon((ellipse_points((_number(shape["cx"]), _number(shape["cy"])), radius, radius),))
     if name == "ellipse":
         center = (_number(shape["cx"]), _number(shape["cy"]))
-        return ellipse_points(center, _number(shape["rx"]), _number(shape["ry"]), _number(shape.get("theta", 0.0)))
-    raise ValueError(f'the shape "{name}" has no area that could be filled. Known shapes: {", ".join(_SHAPES)}.')
+        radii, turn = (_number(shape["rx"]), _number(shape["ry"])), _number(shape.get("theta", 0.0))
+        return Polygon((ellipse_points(center, *radii, turn),))
+    return NoArea(str(name))
 
 
 def _number(value: Any) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.images import resize_mask_probability
 from carclf.labels import IGNORED_PIXEL
+from carclf.mask_images import resize_mask_probability
 from carclf.masks.targets import MaskLoader, MaskTargets
 from carclf.scores import dice
 

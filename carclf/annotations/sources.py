@@ -1,0 +1,85 @@
+"""Files that annotations name: found inside the folders that the user gave, and nowhere else."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from carclf.errors import listed
+from carclf.images import PHOTO_SUFFIXES
+from carclf.label_table import clean_photo_name
+
+
+def inside(folder: Path, name: str) -> Path:
+    r"""Returns the path of a name below a folder; `sub\a.jpg` and `./sub/a.jpg` are `sub/a.jpg`.
+
+    Raises:
+        ValueError: if the name is empty, absolute, climbs by ".." or leads out of the folder by a link.
+    """
+    path = folder / clean_photo_name(name)
+    try:
+        real, root = path.resolve(), folder.resolve()
+    except OSError as error:
+        raise ValueError(f'"{name}" cannot be looked at ({error.strerror or error}).') from None
+    if not real.is_relative_to(root):
+        raise ValueError(f'"{name}" is a link that leads out of {folder}. Copy the file into the folder.')
+    return path
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Lists all files below a folder, sorted, without hidden ones and without following links to other folders."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+class PhotoFinder:
+    """Finds the photos that annotations name: by the whole name below a folder, else by the file name alone.
+
+    A name without a photo's suffix fits the photo of that stem.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+
+    def find(self, name: str) -> Path:
+        """Returns the photo's file.
+
+        Raises:
+            ValueError: if the name leads out of the folders, or fits no photo or several.
+        """
+        for folder in self.folders:
+            path = inside(folder, name)
+            if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
+                return path
+        found = self._named(PurePosixPath(clean_photo_name(name)))
+        where = " or ".join(str(folder) for folder in self.folders)
+        if not found:
+            raise ValueError(f"the photo is not in {where}. Say where the photos are with --photos FOLDER.")
+        if len(found) > 1:
+            which = listed([str(path) for path in found])
+            raise ValueError(f"{len(found)} photos have this name: {which}. Rename all but one.")
+        return found[0]
+
+    def _named(self, name: PurePosixPath) -> list[Path]:
+        """The photos of a name: those in folders of its folders' names first, then those of the bare name."""
+        by_name, by_stem = self._photos
+        paths = by_name.get(name.name, []) if name.suffix.lower() in PHOTO_SUFFIXES else by_stem.get(name.name, [])
+        wanted = name.parent.parts
+        nearer = [path for path in paths if wanted and path.parent.parts[-len(wanted) :] == wanted]
+        return nearer or paths
+
+    @cached_property
+    def _photos(self) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """File name -> photos, and stem -> photos; none that a link leads to outside the folders."""
+        by_name: dict[str, list[Path]] = {}
+        by_stem: dict[str, list[Path]] = {}
+        for folder in self.folders:
+            root = folder.resolve()
+            for path in files_below(folder):
+                if path.suffix.lower() in PHOTO_SUFFIXES and path.resolve().is_relative_to(root):
+                    by_name.setdefault(path.name, []).append(path)
+                    by_stem.setdefault(path.stem, []).append(path)
+        return by_name, by_stem

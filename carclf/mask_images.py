@@ -1,0 +1,73 @@
+"""Masks as pictures: read, turned upright with their photo, resized, written."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from carclf.errors import PhotoError
+from carclf.files import write_whole
+from carclf.images import UPRIGHT, Frame, convert, open_image, read_bytes, resize_channel
+
+
+def turn_upright(mask: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Brings a mask that lies like the photo's file, uint8 of its stored size, to the upright photo's size."""
+    turn = UPRIGHT.get(frame.orientation)
+    return mask if turn is None else np.array(Image.fromarray(mask).transpose(turn))
+
+
+def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Brings a mask's probabilities to a photo's own size with the same triangle filter.
+
+    Args:
+        probability: float32 (h, w), in [0, 1].
+        size: (width, height) of the photo.
+
+    Returns:
+        float32 (height, width), in [0, 1].
+    """
+    image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
+    resized: NDArray[np.float32] = np.clip(resize_channel(image, size), 0.0, 1.0)
+    return resized
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Reads a mask of class ids: uint8 (height, width). The file is an indexed or grey image of 8 bits.
+
+    Raises:
+        PhotoError: if the file cannot be read or holds colours in place of class ids.
+    """
+    image = open_image(read_bytes(path), str(path), draft_size=None)
+    if image.mode == "1":
+        return np.array(image).astype(np.uint8)
+    if image.mode not in ("P", "L"):
+        raise PhotoError(
+            f"{path}: a mask of class ids was expected (indexed or grey, 8 bits), but it has mode "
+            f"{image.mode}. "
+            "Save it as an indexed PNG."
+        )
+    return np.array(image, dtype=np.uint8)
+
+
+def read_binary_mask(path: Path) -> NDArray[np.bool_]:
+    """Reads a mask of any mode: bool (height, width), whether a pixel is not black.
+
+    Raises:
+        PhotoError: if the file cannot be read.
+    """
+    image = open_image(read_bytes(path), str(path), draft_size=None)
+    if image.mode in ("1", "L", "P") or image.mode.startswith(("I", "F")):  # of an indexed one the ids, not the colours
+        return np.array(np.asarray(image) != 0)
+    shown: NDArray[np.bool_] = np.asarray(convert(image, "RGB", str(path))).any(axis=-1)
+    return shown
+
+
+def write_png(path: Path, array: NDArray[np.uint8]) -> None:
+    """Writes uint8 (height, width) or (height, width, 3) as a PNG, whole or not at all.
+
+    Raises:
+        RunDirError: if the file cannot be written.
+    """
+    image = Image.fromarray(np.ascontiguousarray(array))
+    write_whole(path, lambda file: image.save(file, format="PNG"))
