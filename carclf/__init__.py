@@ -26,6 +26,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     annotations/   one reader per annotation format -> polygons and masks
     mask_sources   annotations × photos: where the mask of every photo comes from
     head_data      labels and masks of one head, for every photo
+    derived        labels that follow from masks: what is drawn, how much, which parts it touches
     dataset        photos × labels × masks, joined into one table
     downloads      a TF-Hub handle -> a SavedModel folder: downloaded once, checked ever after
     hub            finds a SavedModel: local folder, TF-Hub handle, embedded
@@ -59,6 +60,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     mask_sheet     photos with true and predicted masks, from the best to the worst
     results        results.txt, results.json and pictures from the files of run directories
     app            the main job on one screen
+    kin            photos that show one thing, found outside a run
     predict        photos -> answers, through exactly the pixels and features of training
     trained        opens a trained run: backbone, heads, decoders
     evaluate       a trained run on a separate labelled set

@@ -65,12 +65,27 @@ class EmptyWhere(Section):
     value: Text = Field(description="value that means: nothing to segment")
 
 
+class Derived(Section):
+    """Labels that follow from masks; a photo without the mask is not labelled."""
+
+    of: Name = Field(description="the segmentation head whose masks they follow from")
+    rule: Literal["classes", "share", "touched"] = Field(
+        description="classes: those that the mask shows (multi_label); share: how much of the photo it covers "
+        "(categorical); touched: those of its classes that the masks of `by` touch, as parts by damage (multi_label)"
+    )
+    bounds: tuple[Annotated[Number, Field(ge=0, lt=100)], ...] = Field(
+        default=(), description="share: percent of the photo up to which each class goes; the last class has no bound"
+    )
+    by: Name | None = Field(default=None, description="touched: the segmentation head whose regions touch")
+
+
 class HeadConfig(Section):
     """One question asked of every photo."""
 
     kind: HeadKind = Field(description="categorical (one label), multi_label (any number) or segmentation (masks)")
     labels: ConfigPath = Field(description="label file: one class per line")
     column: Text = Field(default="", description="column of the label table; default: the head's name")
+    derived: Derived | None = Field(default=None, description="in place of a column: labels that follow from masks")
     none_label: Text | None = Field(
         default=None, description="the label that means none; scores without such photos are told apart"
     )
@@ -197,6 +212,7 @@ SECTIONS: Sections = {
     ("backbones", "*"): BackboneConfig,
     ("heads", "*"): HeadConfig,
     ("heads", "*", "empty_where"): EmptyWhere,
+    ("heads", "*", "derived"): Derived,
     ("cross_validation",): CrossValidationConfig,
     ("training",): TrainingConfig,
     ("mask_training",): MaskTrainingConfig,

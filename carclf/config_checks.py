@@ -128,10 +128,34 @@ def _head_problems(data: Any) -> Iterator[str]:
         if not isinstance(head, dict):
             continue
         kind = head.get("kind")
+        yield from _derived_problems(data, str(name), kind, head.get("derived"))
         if head.get("empty_where") is not None and kind in ("categorical", "multi_label"):
             yield f'heads.{name}.empty_where: is for segmentation heads, not for kind "{kind}". Delete it.'
         if head.get("none_label") is not None and kind == SEGMENTATION:
             yield f"heads.{name}.none_label: a segmentation head has none; say empty_where instead."
+
+
+def _derived_problems(data: Any, name: str, kind: Any, derived: Any) -> Iterator[str]:
+    if not isinstance(derived, dict):
+        return
+    place, rule, mask_heads = f"heads.{name}.derived", derived.get("rule"), _segmentation_heads(data)
+    wanted = {"share": "categorical", "classes": "multi_label", "touched": "multi_label"}.get(str(rule))
+    if wanted and kind in ("categorical", "multi_label", SEGMENTATION) and kind != wanted:
+        yield f'{place}.rule: "{rule}" is for kind "{wanted}", not for "{kind}".'
+    for key in ("of", "by"):
+        head = derived.get(key)
+        if isinstance(head, str) and head not in mask_heads:
+            known = f"Segmentation heads: {', '.join(mask_heads) or 'none'}."
+            yield f'{place}.{key}: "{head}" is no segmentation head.{did_you_mean(head, mask_heads)} {known}'
+    bounds = derived.get("bounds", [])
+    if rule == "share" and not bounds:
+        yield f"{place}.bounds: is missing. Write the percent up to which each class goes, such as [0, 1, 5]."
+    if isinstance(bounds, list | tuple) and any(not isinstance(bound, int | float) for bound in bounds):
+        return  # the schema tells it
+    if bounds and (rule != "share" or list(bounds) != sorted(set(bounds))):
+        yield f'{place}.bounds: {list(bounds)}: rising numbers for the rule "share" were expected.'
+    if (rule == "touched") != (derived.get("by") is not None):
+        yield f'{place}.by: belongs to the rule "touched" and is needed there; the rule is "{rule}".'
 
 
 def _annotation_problems(data: Any) -> Iterator[str]:

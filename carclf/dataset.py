@@ -11,6 +11,7 @@ import numpy as np
 
 from carclf.config import HeadConfig
 from carclf.config_data import AnnotationConfig
+from carclf.derived import derive_head
 from carclf.errors import CarclfError, PhotoError, listed, raise_all
 from carclf.head_data import HeadData, make_head_data
 from carclf.images import PHOTO_SUFFIXES, photo_sha256
@@ -90,6 +91,8 @@ def make_dataset(
     notes: list[str] = []
     data: dict[str, HeadData] = {}
     for name, head in heads.items():
+        if head.derived is not None:
+            continue
         mine = [annotation for annotation in annotations if annotation.head == name]
         made = _try_head(problems, name, head, table, mine)
         if made is not None:
@@ -99,8 +102,13 @@ def make_dataset(
     _raise_together(problems)
     if table is None:
         raise RuntimeError("a label table without problems was not read")
+    paths = [photos_dir / photo for photo in table.photos]
+    for name, head in heads.items():
+        if head.derived is not None:
+            _try(problems, _add_derived, data, name, head, paths, workers)
+    _raise_together(problems)
     notes += _unlisted_photos(table, photos_dir)
-    dataset, bad = _hash_photos(table, photos_dir, data, workers)
+    dataset, bad = _hash_photos(table, photos_dir, {name: data[name] for name in heads}, workers)
     if bad and on_bad_photo == "stop":
         raise PhotoError("\n".join(reason for _, reason in bad))
     return drop_photos(replace(dataset, notes=tuple(notes)), bad)
@@ -152,6 +160,13 @@ def _try_head(
     if table is None or label_set is None:
         return None
     return _try(problems, make_head_data, name, head, label_set, table, annotations)
+
+
+def _add_derived(
+    data: dict[str, HeadData], name: str, head: HeadConfig, paths: Sequence[Path], workers: int | None
+) -> None:
+    """Adds a head whose labels follow from the masks of the others."""
+    data[name] = derive_head(name, head, read_label_file(head.labels), data, paths, workers)
 
 
 def _raise_together(problems: Sequence[CarclfError]) -> None:

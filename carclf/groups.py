@@ -72,7 +72,7 @@ def hash_photos(paths: Sequence[Path], read_photo: Callable[[Path, int], Array],
         PhotoError: from `read_photo`.
     """
     with ThreadPoolExecutor(workers) as pool:
-        hashes = list(pool.map(lambda path: _hash_image(read_photo(path, HASH_PHOTO_SIZE)), paths))
+        hashes = list(pool.map(lambda path: hash_image(read_photo(path, HASH_PHOTO_SIZE)), paths))
     return np.array(hashes, dtype=np.uint64).reshape(len(paths), 2)
 
 
@@ -110,8 +110,8 @@ def make_groups(
     return Groups(_components(links, num_photos), _make_pairs(links))
 
 
-def _hash_image(image: Array) -> tuple[int, int]:
-    """Hashes a float32 (size, size, 3) image in [0, 1], and of its mirror image."""
+def hash_image(image: Array) -> tuple[int, int]:
+    """Returns the 64-bit dHash of a float32 (size, size, 3) image in [0, 1], and that of its mirror image."""
     import imagehash
 
     grey = Image.fromarray(np.round(image * 255.0).astype(np.uint8)).convert("L")

@@ -59,8 +59,7 @@ def read_binary_mask(path: Path) -> NDArray[np.bool_]:
     image = open_image(read_bytes(path), str(path), draft_size=None)
     if image.mode in ("1", "L", "P") or image.mode.startswith(("I", "F")):  # of an indexed one the ids, not the colours
         return np.array(np.asarray(image) != 0)
-    shown: NDArray[np.bool_] = np.asarray(convert(image, "RGB", str(path))).any(axis=-1)
-    return shown
+    return np.array(np.asarray(convert(image, "RGB", str(path))).any(axis=-1))
 
 
 def write_png(path: Path, array: NDArray[np.uint8]) -> None:

@@ -40,17 +40,23 @@ class MaskSource:
     place: str = ""
 
     @cached_property
+    def class_ids(self) -> frozenset[int]:
+        """The ids of the classes that are drawn; a mask file is read for it, once. Raises as shows_something does."""
+        if self.mask is None:
+            drawn = {class_id for class_id, _ in self.shapes}
+        else:
+            drawn = set(np.unique(load_class_mask(self.mask, self.label_set)).tolist())
+        return frozenset(drawn - {0, IGNORED_PIXEL})
+
+    @property
     def shows_something(self) -> bool:
-        """Whether there are shapes, or a pixel of the mask file is of a class; a file is read for it, once.
+        """Whether there are shapes, or a pixel of the mask file is of a class.
 
         Raises:
             AnnotationError: if the mask file holds something else than classes.
             PhotoError: if the mask file cannot be read.
         """
-        if self.mask is None:
-            return any(class_id != IGNORED_PIXEL for class_id, _ in self.shapes)
-        ids = load_class_mask(self.mask, self.label_set)
-        return bool(((ids != 0) & (ids != IGNORED_PIXEL)).any())
+        return bool(self.class_ids)
 
     def load(self, frame: Frame) -> NDArray[np.uint8]:
         """Returns the mask at the upright photo's own size: uint8 (height, width), class ids, 0 = background.

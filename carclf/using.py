@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,7 @@ def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]
         LabelError: if it is labelled for none.
     """
     annotated, columns = {annotation.head for annotation in annotations}, read_label_table(labels).columns
-    asked = {
-        name: head
-        for name, head in config.heads.items()
-        if (name in annotated if head.kind == "segmentation" else head.column in columns)
-    }
+    asked = {name: head for name, head in config.heads.items() if _is_labelled(name, head, annotated, columns)}
     left = [name for name in config.heads if name not in asked]
     if not asked:
         raise LabelError(
@@ -149,6 +145,12 @@ def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]
     if left:
         LOG.warning("evaluate: %s not scored: the set has no labels for it.", " and ".join(left))
     return asked
+
+
+def _is_labelled(name: str, head: HeadConfig, annotated: Set[str], columns: Collection[str]) -> bool:
+    if head.derived is not None:
+        return annotated >= {head.derived.of, head.derived.by or head.derived.of}
+    return name in annotated if head.kind == "segmentation" else head.column in columns
 
 
 def _scorable(dataset: Dataset, judged: Array) -> list[str]:

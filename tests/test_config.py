@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from carclf.config import SECTIONS, Config, check_paths, list_keys, read_config
+from carclf.config_checks import cross_problems
 from carclf.config_data import DatasetConfig, DemoConfig
 from carclf.config_errors import known_keys
 from carclf.errors import ConfigError
@@ -309,3 +310,25 @@ def test_reading_a_config_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_derived_labels_demand() -> None:
+    mask = {"kind": "segmentation", "labels": "x.txt"}
+
+    def told(kind: str, **derived: object) -> list[str]:
+        data = change(heads__mask=mask, heads__kind={"kind": kind, "labels": "x.txt", "derived": derived})
+        return [line for line in cross_problems(data) if line.startswith("heads.kind")]
+
+    assert told("multi_label", of="mask", rule="classes") == []
+    assert told("categorical", of="mask", rule="share", bounds=[0, 5]) == []
+    assert told("multi_label", of="mask", rule="touched", by="mask") == []
+    assert told("categorical", of="mask", rule="classes") == [
+        'heads.kind.derived.rule: "classes" is for kind "multi_label", not for "categorical".'
+    ]
+    assert told("multi_label", of="mosk", rule="classes") == [
+        'heads.kind.derived.of: "mosk" is no segmentation head. Did you mean "mask"? Segmentation heads: mask.'
+    ]
+    assert "bounds: is missing" in told("categorical", of="mask", rule="share")[0]
+    assert "rising numbers" in told("categorical", of="mask", rule="share", bounds=[5, 1])[0]
+    assert "rising numbers" in told("multi_label", of="mask", rule="classes", bounds=[5])[0]
+    assert 'belongs to the rule "touched"' in told("multi_label", of="mask", rule="touched")[0]
