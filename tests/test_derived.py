@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ def test_a_head_that_no_photo_is_labelled_for_is_an_error(folder: Path) -> None:
 
 
 def test_any_number_of_workers_derives_the_same(folder: Path) -> None:
-    def derive(workers: int) -> Sequence[int]:
+    def derive(workers: int) -> Any:
         derived = head(folder, "categorical", "extent", derived={"of": "damage", "rule": "share", "bounds": [0, 15]})
         heads = {"derived": derived, "damage": head(folder, "segmentation", "damage")}
         masks = [AnnotationConfig(format="masks", path=folder / "damage", head="damage")]
