@@ -6,6 +6,7 @@ Coordinates are continuous, as annotation tools have them: the upper left pixel 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from carclf.mask_images import read_binary_mask
 Point = tuple[float, float]
 Ring = tuple[Point, ...]
 
-_CIRCLE_POINTS = 64  # corners of the polygon that stands for a circle: 0.1 % of its radius off at most
+_CIRCLE_POINTS = 128  # corners of the polygon that stands for a circle: 0.03 % of its radius off at most
 _FARTHEST = 1e6  # pixels; no photo is larger, and the rasteriser keeps clear of overflow
+_CLOSE = 1e4  # pixels; the rasteriser walks along every edge, those that lead farther out are cut off first
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,21 @@ class Polygon:
     Attributes:
         outer: rings of at least 3 corners (x, y) in pixels.
         holes: the same.
+        outlined: the pixels under the outer rings' edges belong to it, too, as where corners are pixels, not points.
     """
 
     outer: tuple[Ring, ...]
     holes: tuple[Ring, ...] = ()
+    outlined: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what is no region."""
         for ring in (*self.outer, *self.holes):
             if len(ring) < 3:
                 raise ValueError(f"a region needs 3 corners or more, not {len(ring)}.")
-            if not all(abs(value) < _FARTHEST for point in ring for value in point):
-                raise ValueError("a corner is no number, or farther off than any photo is wide.")
+            for x, y in ring:
+                if not (abs(x) < _FARTHEST and abs(y) < _FARTHEST):  # not so of NaN, either
+                    raise ValueError(f"a corner lies at ({x}, {y}): no number, or farther off than any photo is wide.")
         if not self.outer:
             raise ValueError("a region needs an outline, not holes alone.")
 
@@ -97,18 +102,27 @@ def make_ring(flat: Sequence[float]) -> Ring:
     """Pairs x, y, x, y, … up.
 
     Raises:
-        ValueError: if their number is odd.
+        ValueError: if their number is odd, or one is no number.
     """
+    if not all(issubclass(kind, Real) and not issubclass(kind, bool) for kind in set(map(type, flat))):
+        wrong = next(value for value in flat if isinstance(value, bool) or not isinstance(value, Real))
+        raise ValueError(f"{str(wrong)[:40]!r} stands where a number was expected.")
     if len(flat) % 2:
         raise ValueError(f"{len(flat)} numbers are no pairs of x and y.")
     return tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
 def make_runs(pixels: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Runs:
-    """Packs the pixels of a rectangle, bool (height, width), whose upper left one is at `origin` (x, y)."""
+    """Packs the pixels of a rectangle, bool (height, width), whose upper left one is at `origin` (x, y).
+
+    Raises:
+        ValueError: if the rectangle is empty.
+    """
     from pycocotools import mask as coco
 
     height, width = pixels.shape
+    if not pixels.size:
+        raise ValueError(f"a mask of {width} × {height} pixels covers nothing.")
     packed = coco.encode(np.asfortranarray(pixels, dtype=np.uint8))
     return Runs(packed["counts"], (width, height), origin)
 
@@ -125,7 +139,8 @@ def rasterise(shapes: Iterable[tuple[int, Shape]], width: int, height: int) -> N
     """
     canvas = np.zeros((height, width), np.uint8)
     for class_id, shape in shapes:
-        canvas[draw_shape(shape, width, height)] = class_id
+        (left, top), drawn = _draw(shape, width, height)
+        canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]][drawn] = class_id
     return canvas
 
 
@@ -139,6 +154,18 @@ def draw_shape(shape: Shape, width: int, height: int) -> NDArray[np.bool_]:
         ValueError: if it has no area or another size than the photo.
         PhotoError: if a mask file cannot be read.
     """
+    canvas = np.zeros((height, width), bool)
+    (left, top), drawn = _draw(shape, width, height)
+    canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    return canvas
+
+
+def _draw(shape: Shape, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    """Draws a shape in the part of the photo that it may cover.
+
+    Returns:
+        ((x, y) of the part's upper left pixel, the part's pixels: bool (part's height, part's width)).
+    """
     if isinstance(shape, Polygon):
         return _draw_polygon(shape, width, height)
     if isinstance(shape, Runs):
@@ -149,39 +176,86 @@ def draw_shape(shape: Shape, width: int, height: int) -> NDArray[np.bool_]:
             raise ValueError(
                 f"{shape.path}: {pixels.shape[1]} × {pixels.shape[0]} pixels, but its photo has {width} × {height}."
             )
-        return pixels
+        return (0, 0), pixels
     raise ValueError(f'the shape "{shape.kind}" has no area that could be filled. Draw it as a polygon.')
 
 
-def _draw_polygon(shape: Polygon, width: int, height: int) -> NDArray[np.bool_]:
-    drawn = _fill(shape.outer, width, height)
-    if shape.holes:
-        drawn &= ~_fill(shape.holes, width, height)
-    if not drawn.any():
-        canvas = Image.new("1", (width, height), 0)
-        draw = ImageDraw.Draw(canvas)
-        for ring in shape.outer:
-            draw.line([(math.floor(x), math.floor(y)) for x, y in (*ring, ring[0])], fill=1)
-        drawn = np.array(canvas)
-    return drawn
+def _draw_polygon(shape: Polygon, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    xs = [x for ring in shape.outer for x, _ in ring]
+    ys = [y for ring in shape.outer for _, y in ring]
+    left, right = _span(min(xs), max(xs), width)
+    top, bottom = _span(min(ys), max(ys), height)
+    size = (right - left, bottom - top)
+    if min(size) <= 0:
+        return (0, 0), np.zeros((0, 0), bool)
+    outer, holes = ([_move(ring, left, top, size) for ring in rings] for rings in (shape.outer, shape.holes))
+    drawn = _fill(outer, *size) & ~_fill(holes, *size)
+    if shape.outlined or not drawn.any():
+        drawn |= _outline(outer, *size)
+    return (left, top), drawn
 
 
-def _fill(rings: tuple[Ring, ...], width: int, height: int) -> NDArray[np.bool_]:
+def _outline(rings: Sequence[Ring], width: int, height: int) -> NDArray[np.bool_]:
+    """Draws the edges of rings, one pixel wide: bool (height, width)."""
+    canvas = Image.new("1", (width, height), 0)
+    for ring in rings:
+        # a corner on the right or lower border is of the last pixel
+        corners = [(math.floor(x) - (x == width), math.floor(y) - (y == height)) for x, y in ring]
+        if corners:
+            ImageDraw.Draw(canvas).line([*corners, corners[0]], fill=1)
+    return np.array(canvas)
+
+
+def _span(lowest: float, highest: float, length: int) -> tuple[int, int]:
+    """The pixels of an axis from the one that holds the lowest to the one behind the highest value."""
+    if lowest < 0 >= highest or lowest >= length < highest:
+        return 0, 0
+    return min(max(math.floor(lowest), 0), length - 1), min(math.floor(highest) + 1, length)
+
+
+def _move(ring: Ring, left: int, top: int, size: tuple[int, int]) -> Ring:
+    """A ring as seen from a part of the photo; what leads far out of the part is cut off."""
+    moved = [(x - left, y - top) for x, y in ring]
+    for axis in (0, 1):
+        for sign, border in ((1, size[axis] + _CLOSE), (-1, _CLOSE)):
+            if any(sign * point[axis] > border for point in moved):
+                moved = _cut(moved, axis, sign, border)
+    return tuple(moved)
+
+
+def _cut(ring: list[Point], axis: int, sign: int, border: float) -> list[Point]:
+    """Cuts off what of a ring lies beyond sign × coordinate = border (Sutherland and Hodgman, 1974)."""
+    kept: list[Point] = []
+    for start, end in zip([ring[-1], *ring[:-1]], ring, strict=True):
+        beyond = [sign * point[axis] - border for point in (start, end)]
+        if (beyond[0] > 0) != (beyond[1] > 0):
+            share = beyond[0] / (beyond[0] - beyond[1])
+            kept.append((start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])))
+        if beyond[1] <= 0:
+            kept.append(end)
+    return kept
+
+
+def _fill(rings: Sequence[Ring], width: int, height: int) -> NDArray[np.bool_]:
+    """Fills rings, each by the even-odd rule, and joins them: bool (height, width)."""
     from pycocotools import mask as coco
 
-    flat = [[value for point in ring for value in point] for ring in rings]
+    whole = [ring for ring in rings if len(ring) >= 3]  # less may be left of one that was cut
+    flat = [[value for point in ring for value in point] for ring in whole]
+    if not flat:
+        return np.zeros((height, width), bool)
     runs: Any = coco.merge(coco.frPyObjects(flat, height, width))
-    drawn: NDArray[np.bool_] = coco.decode(runs).astype(bool)
+    drawn: NDArray[np.bool_] = coco.decode(runs).view(bool)
     return drawn
 
 
-def _draw_runs(shape: Runs, width: int, height: int) -> NDArray[np.bool_]:
+def _draw_runs(shape: Runs, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
     from pycocotools import mask as coco
 
     inner_width, inner_height = shape.size
-    inner = coco.decode({"size": [inner_height, inner_width], "counts": shape.counts}).astype(bool)
+    inner = coco.decode({"size": [inner_height, inner_width], "counts": shape.counts}).view(bool)
     left, top = shape.origin
-    drawn = np.zeros((height, width), bool)
-    target = drawn[max(top, 0) : max(top + inner_height, 0), max(left, 0) : max(left + inner_width, 0)]
-    target[:] = inner[max(-top, 0) :, max(-left, 0) :][: target.shape[0], : target.shape[1]]
-    return drawn
+    shown = inner[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
+    if not shown.size:
+        return (0, 0), np.zeros((0, 0), bool)
+    return (max(left, 0), max(top, 0)), shown

@@ -1,81 +1,80 @@
-"""VGG Image Annotator files, version 1 and 2: json with one record per photo and its regions."""
+"""VGG Image Annotator, version 1 and 2: photos and their regions, as json, csv or project file."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from carclf.annotations.json_files import files_at, join_problems
 from carclf.annotations.records import Problem, ReadOptions, Record, Region
 from carclf.annotations.shapes import NoArea, Polygon, Shape, ellipse_points, rectangle_points
-from carclf.errors import AnnotationError, listed
-from carclf.strict_json import read_json
+from carclf.annotations.via_files import ViaPhoto, is_via_file, read_via_photos
+from carclf.label_table import clean_photo_name
+
+
+def find_via(source: Path) -> list[Path]:
+    """Lists the VIA files at or below a file or folder: json, csv and project files."""
+    return [path for path in files_at(source, (".json", ".csv")) if is_via_file(path)]
 
 
 def read_via(path: Path, options: ReadOptions) -> Iterator[Record | Problem]:
-    """Reads the regions of a VIA annotation file, or of a VIA 2 project file.
+    """Reads the regions of a VIA file: json, csv or project, of version 1 or 2.
 
-    A region is called by the values of its attributes (or of `options.attribute` alone). A photo with a bad region is
-    a problem as a whole: with a part of its regions it would be labelled wrongly.
+    A region is called by the values of its attributes (or of `options.attribute` alone): the text of a text field, the
+    id of what is chosen in a list or by radio button, the ids of all ticked boxes. The attributes of the whole photo
+    are its labels, column by column. Later regions lie over earlier ones. A photo with a bad region is a problem as a
+    whole: with a part of its regions it would be labelled wrongly; so is one that the file names twice.
 
     Raises:
         AnnotationError: if it is no VIA file.
     """
-    seen: set[str] = set()
-    for given in _find_records(path):
-        name = given["filename"]
-        if name in seen:
-            yield Problem(f"{path.name}: {name}", "this photo has two records. Keep one.")
+    photos: list[tuple[str, ViaPhoto]] = []
+    for photo in read_via_photos(path):
+        if isinstance(photo, Problem):
+            yield photo
             continue
-        seen.add(name)
-        regions: list[Region] = []
-        problems: list[Problem] = []
-        for index, region in enumerate(_regions(given), 1):
-            try:
-                regions.append(_read_region(region, options.attribute))
-            except ValueError as problem:
-                problems.append(Problem(f"{path.name}: {name} region {index}", f"{problem}"))
-        if problems:
-            yield from problems
-        else:
-            yield Record(name, f"{path.name}: {name}", regions=tuple(regions))
+        try:
+            photos.append((clean_photo_name(photo.name), photo))
+        except ValueError as problem:
+            yield Problem(f"{path.name}: {photo.name}", str(problem))
+    times = Counter(name for name, _ in photos)
+    for name, photo in photos:
+        place = f"{path.name}: {name}"
+        if times[name] == 1:
+            yield _read_photo(place, name, photo, options.attribute)
+        elif times.pop(name, 0):
+            yield Problem(place, "this photo has several records. Keep one, with all its regions.")
 
 
-def _find_records(path: Path) -> list[dict[str, Any]]:
-    """Returns the records of the photos, whatever the file wraps them in."""
-    data = read_json(path, AnnotationError)
-    if isinstance(data, dict) and "_via_img_metadata" in data:
-        data = data["_via_img_metadata"]
-    records = list(data.values()) if isinstance(data, dict) else data
-    if not isinstance(records, list):
-        raise AnnotationError(f"{path.name}: not a VIA file: an object or a list of records was expected.")
-    bad = [
-        str(index)
-        for index, record in enumerate(records, 1)
-        if not isinstance(record, dict) or not isinstance(record.get("filename"), str)
-    ]
-    if bad:
-        raise AnnotationError(
-            f"{path.name}: not a VIA file: record {listed(bad)} of {len(records)} has no filename. "
-            "Export the annotations from VIA (version 1 or 2) as json."
-        )
-    return records
-
-
-def _regions(record: Mapping[str, Any]) -> Iterable[Any]:
-    """Returns the regions of a photo: a list in version 2, an object with numbers as keys in version 1."""
-    regions = record.get("regions") or []
-    if isinstance(regions, dict):
-        return list(regions.values())
-    return regions if isinstance(regions, list) else [regions]
+def _read_photo(place: str, name: str, photo: ViaPhoto, attribute: str | None) -> Record | Problem:
+    if photo.problem:
+        return Problem(place, photo.problem)
+    try:
+        labels = {column: values for column, values in _read_attributes(photo.attributes).items() if values}
+    except ValueError as problem:
+        return Problem(place, f"file_attributes {problem}")
+    regions: list[Region] = []
+    problems: list[tuple[str, str]] = []
+    for index, region in enumerate(photo.regions, 1):
+        try:
+            regions.append(_read_region(region, attribute))
+        except ValueError as problem:
+            problems.append((f"region {index}", str(problem)))
+    if problems:
+        return join_problems(place, problems)
+    return Record(name, place, regions=tuple(regions), labels=labels)
 
 
 def _read_region(region: Any, attribute: str | None) -> Region:
     if not isinstance(region, dict) or not isinstance(region.get("shape_attributes"), dict):
         raise ValueError("the region has no shape_attributes.")
-    attributes = region.get("region_attributes") or {}
-    if attribute is not None and isinstance(attributes, dict):
-        attributes = {attribute: attributes.get(attribute, "")}
-    names = tuple(dict.fromkeys(_attribute_values(attributes)))
+    try:
+        attributes = _read_attributes(region.get("region_attributes"))
+    except ValueError as problem:
+        raise ValueError(f"region_attributes {problem}") from None
+    chosen = attributes if attribute is None else {attribute: attributes.get(attribute, ())}
+    names = tuple(dict.fromkeys(value for values in chosen.values() for value in values))
     try:
         return Region(names, _read_shape(region["shape_attributes"]))
     except KeyError as problem:
@@ -84,13 +83,23 @@ def _read_region(region: Any, attribute: str | None) -> Region:
         raise ValueError("shape_attributes hold something else than numbers.") from None
 
 
-def _attribute_values(attributes: Any) -> Iterable[str]:
-    """Yields what is chosen: texts (text, radio, dropdown), and the keys that are true (checkboxes)."""
-    for value in attributes.values() if isinstance(attributes, dict) else ():
+def _read_attributes(attributes: Any) -> dict[str, tuple[str, ...]]:
+    """Attribute -> what is chosen: texts (text, radio, dropdown), or the keys that are true (checkboxes).
+
+    Raises:
+        ValueError: if they are something else.
+    """
+    if not isinstance(attributes or {}, dict):
+        raise ValueError("are no object with a name and a value for each.")
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in (attributes or {}).items():
         if isinstance(value, dict):
-            yield from (key.strip() for key, chosen in value.items() if chosen is True)
-        elif str(value).strip():
-            yield str(value).strip()
+            found[name] = tuple(key.strip() for key, chosen in value.items() if chosen is True)
+        elif isinstance(value, str | int | float):
+            found[name] = (str(value).strip(),) if str(value).strip() else ()
+        elif value is not None:
+            raise ValueError(f'hold for "{name}" neither a text nor ticked boxes.')
+    return found
 
 
 def _read_shape(shape: Mapping[str, Any]) -> Shape:
