@@ -44,16 +44,32 @@ def make_folds(group: Array, targets: Mapping[str, Array], k: int, seed: int) ->
     Raises:
         FoldError: if there are fewer groups than folds.
     """
-    _, group = np.unique(group, return_inverse=True)
-    num_groups = int(group.max(initial=-1)) + 1
+    num_groups = len(np.unique(group))
     if num_groups < k:
         raise FoldError(_too_few_groups(len(group), num_groups, k))
+    return make_parts(group, targets, [1 / k] * k, seed)
+
+
+def make_parts(group: Array, targets: Mapping[str, Array], shares: Sequence[float], seed: int) -> Array:
+    """Gives every photo its part, as `make_folds` does, of parts that need not be equal.
+
+    Args:
+        group: as for `make_folds`.
+        targets: as for `make_folds`.
+        shares: of the photos, each above 0, together 1. With few groups a part may stay empty.
+        seed: as for `make_folds`.
+
+    Returns:
+        int64 (n,) in 0 .. len(shares) - 1.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    num_groups = int(group.max(initial=-1)) + 1
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(num_groups)
     counts = _count_labels(group, num_groups, targets)[shuffled]
     counts = counts[:, np.lexsort(counts)]  # an order of the labels that does not depend on their numbers
     fold_of_group = np.empty(num_groups, dtype=np.int64)
-    fold_of_group[shuffled] = _assign(counts, k, generator)
+    fold_of_group[shuffled] = _assign(counts, np.array(shares), generator)
     fold: Array = fold_of_group[group]
     return fold
 
@@ -175,7 +191,7 @@ def _count_labels(group: Array, num_groups: int, targets: Mapping[str, Array]) -
     return counts[:, counts.any(axis=0)]
 
 
-def _assign(counts: Array, k: int, generator: np.random.Generator) -> Array:
+def _assign(counts: Array, shares: Array, generator: np.random.Generator) -> Array:
     """Spreads groups over k folds: the rarest label first, each group where most of its labels are wanting.
 
     The original looks at the rarest label only and breaks ties by chance. Here a group goes to the fold
@@ -183,21 +199,21 @@ def _assign(counts: Array, k: int, generator: np.random.Generator) -> Array:
 
     Args:
         counts: int64 (num_groups, labels): photos. Every label has a group, every group a photo.
-        k: number of folds.
+        shares: float64 (k,): of the photos, for each fold.
         generator: decides between equally good folds; the order of the groups decides which one goes first.
 
     Returns:
         int64 (num_groups,): the fold of each group.
     """
-    share = counts.sum(axis=0) / k  # (labels,) photos of each label in a perfect fold
-    wanting = np.repeat(share[None], k, axis=0)  # (k, labels): what each fold still lacks
+    share = shares[:, None] * counts.sum(axis=0)  # (k, labels): photos of each label in perfect folds
+    wanting = share.copy()  # (k, labels): what each fold still lacks
     fold = np.full(len(counts), -1, dtype=np.int64)
     while (fold < 0).any():
         left = counts[fold < 0].sum(axis=0)
         rarest = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
         holders = np.flatnonzero((fold < 0) & (counts[:, rarest] > 0))
         for i in holders[np.argsort(-counts[holders, rarest], kind="stable")]:
-            gain = wanting @ (counts[i] / share)  # (k,)
+            gain = ((wanting - counts[i] / 2) / share) @ counts[i]  # (k,)
             best = np.flatnonzero(gain > gain.max() - 1e-9)
             fold[i] = best[generator.integers(len(best))]
             wanting[fold[i]] -= counts[i]
