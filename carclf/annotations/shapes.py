@@ -31,7 +31,8 @@ class Polygon:
     Attributes:
         outer: rings of at least 3 corners (x, y) in pixels.
         holes: the same.
-        outlined: the pixels under the outer rings' edges belong to it, too, as where corners are pixels, not points.
+        outlined: the pixels under a ring's edges belong to what it encloses, too, be it region or hole: as where
+            corners are pixels, not points.
     """
 
     outer: tuple[Ring, ...]
@@ -189,9 +190,12 @@ def _draw_polygon(shape: Polygon, width: int, height: int) -> tuple[tuple[int, i
     if min(size) <= 0:
         return (0, 0), np.zeros((0, 0), bool)
     outer, holes = ([_move(ring, left, top, size) for ring in rings] for rings in (shape.outer, shape.holes))
-    drawn = _fill(outer, *size) & ~_fill(holes, *size)
-    if shape.outlined or not drawn.any():
-        drawn |= _outline(outer, *size)
+    filled, hollow = _fill(outer, *size), _fill(holes, *size)
+    if shape.outlined:
+        filled, hollow = filled | _outline(outer, *size), hollow | _outline(holes, *size)
+    drawn = filled & ~hollow
+    if not drawn.any():
+        drawn = _outline(outer, *size)
     return (left, top), drawn
 
 
