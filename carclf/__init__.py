@@ -49,6 +49,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     mlp_heads      heads with a hidden layer, of all folds, stopped early by inner folds
     crossval       folds × head -> out-of-fold predictions, histories, k heads
     records        out-of-fold predictions, curves and heads <-> files of the run directory
+    label_errors   labels that are most likely wrong, ranked by out-of-fold confidence
     splits         groups.csv and folds.csv of a run
     sight          what a backbone sees in the photos of a dataset
     judging        the classification heads of a run, cross-validated or read
