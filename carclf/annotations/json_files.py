@@ -29,7 +29,7 @@ def looks_like(path: Path, keys: Sequence[str], fits: Callable[[Any], bool]) -> 
         data = path.read_bytes()
         if not all(f'"{key}"'.encode() in data for key in keys):
             return False
-        return fits(json.loads(data))
+        return fits(json.loads(data.decode("utf-8-sig")))
     except json.JSONDecodeError:
         return True
     except (OSError, ValueError, RecursionError):
