@@ -50,7 +50,7 @@ def plot_history(history: Sequence[Tree], head: str, metric_name: str, path_accu
         RunDirError: if a picture cannot be written.
     """
     for key, words, path in (("metric", metric_name, path_accuracy), ("loss", "loss", path_loss)):
-        with _picture(path, 7.0, 4.6) as figure:
+        with picture(path, 7.0, 4.6) as figure:
             axes = figure.subplots()
             for split in dict.fromkeys(str(row["split"]) for row in history):
                 _draw_curves(axes, [row for row in history if row["split"] == split], key, split)
@@ -88,7 +88,7 @@ def plot_confusion(head: Tree, title: str, path: Path) -> None:
     counts = np.asarray(head["confusion"])
     if head["kind"] == "categorical":
         side = 2.6 + 0.85 * len(names)
-        with _picture(path, side + 0.8, side) as figure:
+        with picture(path, side + 0.8, side) as figure:
             axes = figure.subplots()
             _draw_matrix(axes, counts, names, names)
             axes.set(title=title, xlabel="answer", ylabel="true class")
@@ -96,7 +96,7 @@ def plot_confusion(head: Tree, title: str, path: Path) -> None:
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     lines = 1 + max(name.count("\n") for name in names)
-    with _picture(path, max(4.2, 0.8 + 2.7 * columns), 0.9 + (2.6 + 0.2 * lines) * rows) as figure:
+    with picture(path, max(4.2, 0.8 + 2.7 * columns), 0.9 + (2.6 + 0.2 * lines) * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, name, matrix in zip(grid, names, counts, strict=False):
             _draw_matrix(axes, matrix, ("no", "yes"), ("no", "yes"))
@@ -138,7 +138,7 @@ def plot_reliability(head: Tree, title: str, path: Path) -> None:
         ("before temperature", "calibration_error_raw", bins["raw"], {"color": "tab:orange", "marker": "s"}),
         ("after", "calibration_error", bins["after_temperature"], {"color": "tab:blue", "marker": "o"}),
     )
-    with _picture(path, 5.6, 6.4) as figure:
+    with picture(path, 5.6, 6.4) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         upper.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="perfect")
         for name, metric, points, style in series:
@@ -179,23 +179,24 @@ def plot_mask_sheet(
     Raises:
         RunDirError: if the picture cannot be written.
     """
-    with _picture(path, 9.0, 0.9 + 2.3 * len(photos)) as figure:
+    with picture(path, 9.0, 0.9 + 2.3 * len(photos)) as figure:
         grid = figure.subplots(max(1, len(photos)), 3, squeeze=False)
         for axes in grid.ravel():
             axes.set_axis_off()
         rows = zip(grid, photos, true_masks, predicted_masks, captions, strict=False)
         for (left, middle, right), photo, truth, predicted, caption in rows:
-            small = _shrink(photo, Image.Resampling.LANCZOS)
+            small = shrink(photo, Image.Resampling.LANCZOS)
             left.imshow(small)
             left.set_title(caption, fontsize="small", loc="left")
             for axes, mask in ((middle, truth), (right, predicted)):
-                axes.imshow(paint_mask(small, _shrink(mask, Image.Resampling.NEAREST)))
+                axes.imshow(paint_mask(small, shrink(mask, Image.Resampling.NEAREST)))
         for axes, words in zip(grid[0], ("", "truth", "prediction"), strict=True):
             axes.set_title(words, fontsize="medium")
-        _class_legend(figure, class_names)
+        class_legend(figure, class_names)
 
 
-def _class_legend(figure: "Figure", class_names: Sequence[str]) -> None:
+def class_legend(figure: "Figure", class_names: Sequence[str]) -> None:
+    """Draws the legend of the classes' colours below a figure."""
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor=class_color(i + 1), edgecolor="black", label=name) for i, name in enumerate(class_names)]
@@ -207,7 +208,7 @@ def class_color(class_id: int) -> str:
     return CLASS_COLORS[(class_id - 1) % len(CLASS_COLORS)]
 
 
-def _shrink(array: Array, resampling: Image.Resampling) -> Array:
+def shrink(array: Array, resampling: Image.Resampling) -> Array:
     """Makes the longer side SHEET_CELL_PIXELS."""
     image = Image.fromarray(np.ascontiguousarray(array))
     scale = SHEET_CELL_PIXELS / max(image.size)
@@ -237,7 +238,7 @@ def _edge(inside: Array) -> Array:
 
 
 @contextmanager
-def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
+def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
     """A figure of `width` × `height` inches that is written to `path`, whole, when the block ends without error."""
     from matplotlib import rc_context, style
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,0 +1,43 @@
+"""prepare: writes train, valid and test folders of images and masks for other tools."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from carclf.commands.exit_codes import DONE
+from carclf.config import read_config
+
+LOG = logging.getLogger(__name__)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Does what the options say; returns the exit code."""
+    from carclf.preparing.options import PrepareOptions, check_options
+
+    config = read_config(options.config)
+    seed = config.cross_validation.seed if options.seed is None else options.seed
+    wanted = PrepareOptions(options.head, options.valid, options.test, options.copies, options.size, seed)
+    check_options(wanted)
+    from carclf.preparing.job import prepare
+
+    tree = prepare(config, wanted, options.to)
+    for split, counts in tree["counts"].items():
+        copies = f", and {counts['copies']} copies" if counts["copies"] else ""
+        LOG.info("%s: %d photos of %d groups%s.", split, counts["photos"], counts["groups"], copies)
+    without = tree["left_out"]["without_mask"]
+    if without:
+        LOG.info('left out: %d photos that nobody drew a mask of for head "%s".', without, tree["settings"]["head"])
+    LOG.info("%s: %s is the picture of the counts, %s shows copies.", options.to, "statistics.png", "samples.png")
+    return DONE
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write: new, empty, or earlier")
+    parser.add_argument("--head", help="segmentation head whose masks are written; default: the only one")
+    parser.add_argument("--valid", type=float, default=0.15, help="share of the photos for validation; 0 = none")
+    parser.add_argument("--test", type=float, default=0.15, help="share of the photos for the test; 0 = none")
+    parser.add_argument("--copies", type=int, default=3, help="augmented copies of each training photo")
+    parser.add_argument("--size", type=int, metavar="N", help="resize to N × N pixels; default: as large as the photo")
+    parser.add_argument("--seed", type=int, help="the same seed, the same files; default: that of the config")
+    parser.set_defaults(command=execute)
