@@ -1,54 +1,153 @@
-"""Folders of masks: one PNG of class ids or colours per photo, named like the photo."""
+"""Folders of masks: one picture of class ids or colours per photo, named like the photo."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
+from carclf.annotations.classes import Renames
+from carclf.annotations.mask_colors import WHITE
+from carclf.annotations.mask_layout import FoundMask, find_mask_files, masks_of
+from carclf.annotations.mask_legend import LEGENDS, read_legend
+from carclf.annotations.mask_pictures import LOSSY_SUFFIXES, load_class_mask, mask_values
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
-from carclf.errors import AnnotationError, listed
-from carclf.labels import IGNORED_PIXEL, LabelSet
-from carclf.mask_images import read_mask
+from carclf.annotations.sources import files_below
+from carclf.errors import AnnotationError, PhotoError
+
+__all__ = ["find_masks", "load_class_mask", "read_mask_folder", "rename_mask"]
+
+Item = TypeVar("Item")
+
+BINARY_CLASS = "damage"  # what masks of black and white show where nobody says it
+
+_LOOKED_AT = 200  # masks, spread over the folder, that tell what 255 means
+_SNIFFED = 6  # files that tell masks from photos
+_FEW_COLORS = 32  # colours that nearly all pixels of a mask have
 
 
 def read_mask_folder(folder: Path, options: ReadOptions) -> Iterator[Record | Problem]:
-    """Finds the masks of a folder and its subfolders; a photo is called like its mask file, without the suffix.
+    """Finds the masks of a folder and their photos; mask_layout.py knows the layouts, nothing is decoded here.
+
+    What the pictures mean:
+    - With `options.colors` they are colour masks. Indexed pictures count by their palette; where it shows no class, or
+      is a grey ramp, by their ids. Grey pictures hold ids unless all their values are colours that are named.
+    - Else a legend beside the masks says it (mask_legend.py), else ids follow `options.class_names`.
+    - With one class or none named, 255 in grey pictures can mean the class or "ignored". It means the class if of 200
+      masks, spread over the folder, none holds both 1 and 255, and some hold 0 and 255. In an indexed picture with a
+      palette of colours 255 always means ignored.
 
     Raises:
-        AnnotationError: if the folder is missing or holds no PNG.
+        AnnotationError: if the folder is missing or holds no mask, or its legend cannot be read.
     """
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: no such folder of masks.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png")
-    if not paths:
+    found = find_mask_files(folder)
+    masks = list(masks_of(found))
+    if not found:
         raise AnnotationError(f"{folder}: holds no mask. A mask is named like its photo and ends in .png.")
-    names = dict(enumerate(options.class_names, 1))
-    for path in paths:
-        name = path.relative_to(folder)
-        mask = ClassMask(path, names, options.colors, options.tolerance)
-        yield Record(name.with_suffix("").as_posix(), str(path), mask=mask)
+    names, colors = dict(enumerate(options.class_names, 1)), dict(options.colors)
+    if not colors and (legend := read_legend(_legend_folders(folder, masks))):
+        names, colors = legend.names or names, legend.colors
+    binary = not colors and len(names) < 2 and _white_is_a_class([mask.path for mask in masks])
+    if binary:
+        names = names or {1: BINARY_CLASS}
+        colors = {WHITE: next(iter(names.values()))}
+    for each in found:
+        if isinstance(each, Problem):
+            yield each
+            continue
+        mask = ClassMask(each.path, names, colors, options.tolerance)
+        place = f"{folder.name}: {each.path.relative_to(folder).as_posix()}"
+        yield Record(each.name, place, mask=mask, path=each.photo)
 
 
-def load_class_mask(mask: ClassMask, label_set: LabelSet) -> NDArray[np.uint8]:
-    """Loads a mask in its own size.
+def find_masks(source: Path) -> list[Path]:
+    """Returns the folder itself if it holds masks: pictures of few colours, all of those that are looked at.
 
-    Args:
-        mask: the mask file, and what its ids or colours mean.
-        label_set: the classes that it may hold.
-
-    Returns:
-        uint8 (height, width): class ids of the label set, 0 = background, 255 = ignored.
-
-    Raises:
-        AnnotationError: if it holds other ids or colours.
-        PhotoError: if it cannot be read.
+    Masks without photos are only taken where nothing else lies there that could be annotations, and where they lie in
+    one folder or are no RGB pictures: drawn photos have few colours, too.
     """
-    ids = read_mask(mask.path)
-    found = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
-    unknown = [str(each) for each in found if len(label_set.names) < each != IGNORED_PIXEL]
-    if unknown:
-        classes = f"1 to {len(label_set.names)} = {listed(label_set.names)}"
-        known = f"0 = background, {classes}, {IGNORED_PIXEL} = ignored"
-        raise AnnotationError(f"{mask.path}: class ids {listed(unknown)} are not in {label_set.path.name} ({known}).")
-    return ids
+    if not source.is_dir():
+        return []
+    try:
+        masks = list(masks_of(find_mask_files(source)))
+    except OSError:
+        return []
+    if not masks or any(_is_mvtec(mask.path) for mask in masks):
+        return []
+    if not any(mask.photo for mask in masks) and not _only_masks(source, masks):
+        return []
+    return [source] if all(_looks_like_mask(mask.path) for mask in _spread(masks, _SNIFFED)) else []
+
+
+def _is_mvtec(path: Path) -> bool:
+    return any(above.name == "ground_truth" and (above.parent / "test").is_dir() for above in path.parents)
+
+
+def _only_masks(source: Path, masks: Sequence[FoundMask]) -> bool:
+    others = {".json", ".xml", ".yaml", ".yml", ".csv", ".tsv", ".parquet", ".txt"}
+    if any(path.suffix.lower() in others and path.name not in LEGENDS for path in files_below(source)):
+        return False
+    return len({mask.path.parent for mask in masks}) == 1 or all(
+        _mode(mask.path) in ("P", "L", "1") for mask in _spread(masks, _SNIFFED)
+    )
+
+
+def _mode(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except Exception:  # decoders raise whatever they like on broken bytes
+        return ""
+
+
+def rename_mask(mask: ClassMask, renames: Renames) -> ClassMask:
+    """Returns a mask whose classes are called as they are called here."""
+    names = {class_id: renames.names.get(name, name) for class_id, name in mask.names.items()}
+    return replace(mask, names=names, colors={key: renames.names.get(name, name) for key, name in mask.colors.items()})
+
+
+def _legend_folders(folder: Path, masks: Sequence[FoundMask]) -> list[Path]:
+    """The folders that hold masks, and those above them up to the given one, that first."""
+    folders = {above for mask in masks for above in mask.path.parents if above.is_relative_to(folder)}
+    return sorted(folders)
+
+
+def _white_is_a_class(paths: Sequence[Path]) -> bool:
+    """Tells what 255 means in grey masks of one class: see read_mask_folder."""
+    some_white = False
+    for path in _spread(paths, _LOOKED_AT):
+        try:
+            values, palette = mask_values(path)
+        except PhotoError:
+            continue  # its own record says so
+        if palette is not None:
+            continue
+        if values is None or path.suffix.lower() in LOSSY_SUFFIXES:
+            return True  # colours without any legend, or blended grey: no ids
+        used = set(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
+        if {1, 255} <= used <= {0, 1, 255}:
+            return False
+        some_white = some_white or 255 in used
+    return some_white
+
+
+def _spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, evenly spread."""
+    return [items[int(index)] for index in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).astype(int))]
+
+
+def _looks_like_mask(path: Path) -> bool:
+    """Tells whether nearly all pixels have one of few colours."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > 50_000_000:
+                return False
+            small = image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST)
+    except Exception:  # decoders raise whatever they like on broken bytes
+        return False
+    counts = sorted((count for count, _ in small.getcolors(128 * 128) or ()), reverse=True)
+    return bool(sum(counts[:_FEW_COLORS]) > 0.8 * 128 * 128)

@@ -1,0 +1,469 @@
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from carclf.annotations.classes import Renames
+from carclf.annotations.mask_files import find_masks, load_class_mask, read_mask_folder, rename_mask
+from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
+from carclf.errors import AnnotationError, PhotoError
+from carclf.label_file import Color
+from carclf.labels import LabelSet
+
+ONE = LabelSet(("damage",), (0,), (None,), Path("one.txt"))
+TWO = LabelSet(("dent", "glass"), (0, 1), (None, None), Path("two.txt"))
+RED, BLUE = (200, 30, 30), (20, 60, 210)
+COLORS: Mapping[Color, str] = {RED: "dent", BLUE: "glass"}
+HITL: Mapping[Color, str] = {
+    (19, 164, 201): "Missing_part",
+    (166, 255, 71): "Broken_part",
+    (180, 45, 56): "Scratch",
+    (225, 150, 96): "Cracked",
+    (144, 60, 89): "Dent",
+    (167, 116, 27): "Flaking",
+    (255, 0, 255): "Paint_chip",
+    (115, 194, 206): "Corrosion",
+}
+
+
+def save(path: Path, mask: Any, mode: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.array(mask, np.uint8))
+    (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+def save_indexed(path: Path, ids: Any, palette: Mapping[int, Color]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.array(ids, np.uint8)).convert("P")
+    image.putpalette([value for index in range(256) for value in palette.get(index, (0, 0, 0))])
+    image.save(path)
+    return path
+
+
+def paint(ids: Any, colors: Mapping[int, Color]) -> NDArray[np.uint8]:
+    return np.array([[colors.get(each, (0, 0, 0)) for each in row] for row in ids], np.uint8)
+
+
+def read(folder: Path, **options: Any) -> dict[str, Record]:
+    found = list(read_mask_folder(folder, ReadOptions(**options)))
+    assert all(isinstance(each, Record) for each in found), found
+    return {each.photo: each for each in found if isinstance(each, Record)}
+
+
+def problems(folder: Path) -> list[str]:
+    return [
+        f"{each.place}: {each.what}" for each in read_mask_folder(folder, ReadOptions()) if isinstance(each, Problem)
+    ]
+
+
+def load(record: Record, label_set: LabelSet = TWO) -> list[list[int]]:
+    assert record.mask is not None
+    ids = load_class_mask(record.mask, label_set)
+    assert ids.dtype == np.uint8
+    return [[int(value) for value in row] for row in ids]
+
+
+def load_file(path: Path, label_set: LabelSet = TWO, **known: Any) -> list[list[int]]:
+    return load(Record("a", "a", mask=ClassMask(path, **known)), label_set)
+
+
+# ids
+
+
+def test_masks_alone_are_called_like_their_files(tmp_path: Path) -> None:
+    save(tmp_path / "b.png", [[0]])
+    save(tmp_path / "sub" / "a.1.PNG", [[0]])
+    save(tmp_path / ".hidden.png", [[0]])
+    found = read(tmp_path, class_names=TWO.names)
+    assert list(found) == ["b", "sub/a.1"]
+    assert found["b"].path is None
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "RGB"])
+def test_masks_keep_their_ids_in_every_mode_without_colours(tmp_path: Path, mode: str) -> None:
+    ids = [[0, 1, 2], [255, 2, 1]]
+    if mode == "P":
+        path = save_indexed(tmp_path / "a.png", ids, dict.fromkeys(range(256), (9, 9, 9)))
+    elif mode == "I;16":
+        path = tmp_path / "a.png"
+        Image.fromarray(np.array(ids, np.uint16)).save(path)
+    else:
+        path = save(tmp_path / "a.png", ids, mode)
+    assert load_file(path) == ids
+
+
+def test_ids_are_mapped_by_the_names_of_their_classes(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", [[0, 1, 2, 7, 9, 255]])
+    names = {1: "glass", 2: "dent", 7: "ignore", 9: ""}
+    assert load_file(path, names=names) == [[0, 2, 1, 255, 0, 255]]
+    renamed = rename_mask(
+        ClassMask(path, {1: "window", 2: "dent", 7: "x", 9: "x"}), Renames({"window": "glass", "x": ""})
+    )
+    assert load(Record("a", "a", mask=renamed)) == [[0, 2, 1, 0, 0, 255]]
+
+
+def test_unknown_ids_and_classes(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", [[0, 3, 7]])
+    expected = r"a.png: class ids 3, 7 are not in two.txt \(0 = background, 1 = dent, 2 = glass, 255 = ignored\)"
+    with pytest.raises(AnnotationError, match=expected):
+        load_file(path)
+    with pytest.raises(AnnotationError, match=r'class id 3 is "dant", which is no class of two.txt .* mean "dent"'):
+        load_file(path, names={3: "dant", 7: "glass"})
+    assert load_file(save(tmp_path / "b.png", [[7]]), names={3: "dant", 7: "glass"}) == [[2]]
+
+
+def test_masks_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"class ids was expected .* but it holds colours"):
+        load_file(save(tmp_path / "colours.png", paint([[1]], {1: RED})))
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.array([[300]], np.uint16)).save(wide)
+    with pytest.raises(PhotoError, match="class ids are 0 to 255, but 300 came"):
+        load_file(wide)
+    (tmp_path / "cut.png").write_bytes(wide.read_bytes()[:40])
+    with pytest.raises(PhotoError, match=r"cut\.png"):
+        load_file(tmp_path / "cut.png")
+
+
+# black and white
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "P"])
+def test_black_and_white_is_the_only_class(tmp_path: Path, mode: str) -> None:
+    save(tmp_path / "a.png", [[0, 255, 255]], mode)
+    save(tmp_path / "b.png", [[0, 0, 0]], mode)
+    for options in ({"class_names": ONE.names}, {}):
+        found = read(tmp_path, **options)
+        assert load(found["a"], ONE) == [[0, 1, 1]]
+        assert load(found["b"], ONE) == [[0, 0, 0]]
+
+
+def test_0_and_1_are_ids_beside_black_and_white(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", [[0, 1]])
+    assert load(read(tmp_path, class_names=ONE.names)["a"], ONE) == [[0, 1]]
+    save(tmp_path / "b.png", [[0, 255]])
+    found = read(tmp_path, class_names=ONE.names)
+    assert [load(found[name], ONE) for name in "ab"] == [[[0, 1]], [[0, 1]]]
+
+
+def test_one_mask_with_1_and_255_tells_that_255_is_ignored(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", [[0, 255]])
+    save(tmp_path / "b.png", [[1, 255]])
+    found = read(tmp_path, class_names=ONE.names)
+    assert load(found["a"], ONE) == [[0, 255]]
+    assert load(found["b"], ONE) == [[1, 255]]
+
+
+def test_255_of_an_indexed_mask_with_a_palette_is_ignored(tmp_path: Path) -> None:
+    palette = {1: RED, 255: (255, 255, 255)}
+    save_indexed(tmp_path / "a.png", [[0, 255]], palette)
+    save_indexed(tmp_path / "b.png", [[0, 1]], palette)
+    save(tmp_path / "c.png", [[0, 255]])  # black and white among them
+    found = read(tmp_path, class_names=ONE.names)
+    assert [load(found[name], ONE) for name in "abc"] == [[[0, 255]], [[0, 1]], [[0, 1]]]
+
+
+def test_255_is_ignored_where_there_are_several_classes(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", [[0, 255]])
+    assert load(read(tmp_path, class_names=TWO.names)["a"]) == [[0, 255]]
+
+
+def test_white_beside_ids_is_an_error(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", [[0, 1, 255]])
+    with pytest.raises(AnnotationError, match=r'holds class ids and 255, .* but white is "glass" here'):
+        load_file(path, names={1: "dent", 2: "glass"}, colors={RED: "dent", (255, 255, 255): "glass"})
+
+
+def test_black_and_white_saved_as_jpeg(tmp_path: Path) -> None:
+    canvas = Image.new("L", (160, 120))
+    ImageDraw.Draw(canvas).ellipse((30, 20, 110, 100), fill=255)
+    canvas.save(tmp_path / "a.jpg", quality=90)
+    ids = np.array(load(read(tmp_path)["a"], ONE))
+    truth = np.asarray(canvas) > 0
+    assert set(np.unique(ids)) <= {0, 1, 255}
+    assert ((ids == 1) != truth)[ids != 255].mean() < 0.002
+    assert (ids == 255).mean() < 0.05
+
+
+# colours
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_become_classes_in_every_mode(tmp_path: Path, mode: str) -> None:
+    path = save(tmp_path / "a.png", paint([[0, 1, 2], [2, 1, 0]], {1: RED, 2: BLUE}), mode)
+    assert load_file(path, colors=COLORS) == [[0, 1, 2], [2, 1, 0]]
+
+
+def test_colours_are_mapped_by_name_and_may_be_left_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", paint([[0, 1, 2, 3, 4]], {1: RED, 2: BLUE, 3: (9, 250, 9), 4: (250, 250, 9)}))
+    colors = {BLUE: "dent", RED: "glass", (9, 250, 9): "ignore", (250, 250, 9): ""}
+    assert load_file(path, colors=colors) == [[0, 2, 1, 255, 0]]
+
+
+def test_clear_pixels_are_background(tmp_path: Path) -> None:
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :] = (*RED, 255)
+    pixels[0, 1] = (90, 90, 90, 0)
+    assert load_file(save(tmp_path / "a.png", pixels), colors=COLORS) == [[1, 0, 1]]
+
+
+def test_the_nearest_colour_within_the_tolerance(tmp_path: Path) -> None:
+    off = np.array([[(205, 25, 35), (190, 30, 30), (12, 60, 222), (6, 5, 4)]], np.uint8)
+    path = save(tmp_path / "a.png", off)
+    assert load_file(path, colors=COLORS) == [[1, 1, 2, 0]]
+    with pytest.raises(AnnotationError, match=r"190,30,30: 1 pixel \(nearest: dent, 10 off\).*tolerance \(now 9\)"):
+        load_file(path, colors=COLORS, tolerance=9)
+    near = {(100, 0, 0): "dent", (110, 0, 0): "glass"}
+    assert load_file(save(tmp_path / "b.png", [[(104, 0, 0), (106, 0, 0)]]), colors=near) == [[1, 2]]
+
+
+def test_unknown_colours_are_listed_with_their_pixels(tmp_path: Path) -> None:
+    pixels = paint(np.repeat([[0, 1, 2, 3], [1, 3, 3, 3]], 5, axis=0), {1: RED, 2: (7, 200, 7), 3: (250, 250, 0)})
+    expected = (
+        r"a.png: colours that are no class's: 250,250,0: 20 pixels \(nearest: dent, 220 off\), "
+        r"7,200,7: 5 pixels \(nearest: dent, 193 off\). Say which classes they are"
+    )
+    with pytest.raises(AnnotationError, match=expected):
+        load_file(save(tmp_path / "a.png", pixels), colors={RED: "dent", BLUE: "glass"})
+
+
+def test_a_photo_in_place_of_a_mask_lists_no_more_than_a_few_colours(tmp_path: Path) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (60, 60, 3))
+    with pytest.raises(AnnotationError, match=r"colours that are no class's: .* and [0-9]{4} more\. Say") as caught:
+        load_file(save(tmp_path / "a.png", photo), colors=COLORS)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_colour_of_no_class_of_the_label_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", paint([[0, 1]], {1: RED, 2: BLUE}))
+    assert load_file(path, colors={RED: "dent", BLUE: "glas"}) == [[0, 1]]  # BLUE is not there
+    with pytest.raises(AnnotationError, match=r'the picture shows "dant", which is no class .* mean "dent"'):
+        load_file(path, colors={RED: "dant", BLUE: "glass"})
+
+
+def test_blended_edges_are_ignored_but_a_thin_class_that_nobody_named_is_not(tmp_path: Path) -> None:
+    large = Image.new("RGB", (900, 600))
+    draw = ImageDraw.Draw(large)
+    draw.polygon([(100, 100), (500, 160), (430, 480), (90, 300)], fill=RED)
+    draw.ellipse((500, 200, 850, 550), fill=BLUE)
+    small = large.resize((300, 200), Image.Resampling.BILINEAR)
+    small.save(tmp_path / "a.png")
+    ids = np.array(load_file(tmp_path / "a.png", colors=COLORS))
+    truth = np.array(load_file(save(tmp_path / "b.png", np.asarray(large.resize((300, 200), 0))), colors=COLORS))
+    assert 0 < (ids == 255).mean() < 0.03
+    assert (ids == truth)[ids != 255].mean() > 0.999
+    ImageDraw.Draw(small).line((10, 190, 290, 190), fill=(0, 255, 0), width=2)
+    small.save(tmp_path / "c.png")
+    with pytest.raises(AnnotationError, match="0,255,0: 562 pixels"):
+        load_file(tmp_path / "c.png", colors=COLORS)
+
+
+def test_jpeg_masks_are_mended(tmp_path: Path) -> None:
+    canvas = Image.new("RGB", (300, 200))
+    ImageDraw.Draw(canvas).polygon([(40, 20), (200, 50), (170, 170), (20, 130)], fill=RED)
+    canvas.save(tmp_path / "a.jpg", quality=80)
+    canvas.save(tmp_path / "b.bmp")
+    found = read(tmp_path, colors=COLORS)
+    ids, truth = np.array(load(found["a"])), np.array(load(found["b"]))
+    assert set(np.unique(truth)) == {0, 1}
+    assert (ids == truth)[ids != 255].mean() > 0.998
+    assert (ids == 255).mean() < 0.05
+
+
+def test_a_palette_counts_where_colours_are_given(tmp_path: Path) -> None:
+    path = save_indexed(tmp_path / "a.png", [[0, 5, 9, 255]], {5: BLUE, 9: RED, 255: (224, 224, 192)})
+    assert load_file(path, colors=COLORS) == [[0, 2, 1, 255]]
+    assert load_file(path, colors=COLORS, names={1: "dent", 2: "glass"}) == [[0, 2, 1, 255]]
+    with pytest.raises(AnnotationError, match=r"its palette has colours that are no class's: 200,30,30: 1 pixel"):
+        load_file(path, colors={BLUE: "glass"})
+
+
+def test_ids_count_where_the_palette_shows_no_class(tmp_path: Path) -> None:
+    ids = [[0, 1, 2, 255]]
+    names = {1: "dent", 2: "glass"}
+    other = save_indexed(tmp_path / "voc.png", ids, {1: (128, 0, 0), 2: (0, 128, 0), 255: (224, 224, 192)})
+    ramp = save_indexed(tmp_path / "ramp.png", ids, {index: (index, index, index) for index in range(256)})
+    for path in (other, ramp, save(tmp_path / "grey.png", ids)):
+        assert load_file(path, colors=COLORS, names=names) == ids
+
+
+def test_a_2_megapixel_mask_loads_in_a_tenth_of_a_second(tmp_path: Path) -> None:
+    canvas = Image.new("RGB", (1680, 1200))
+    draw = ImageDraw.Draw(canvas)
+    for index, color in enumerate(HITL):
+        draw.ellipse((150 * index, 100 * index, 150 * index + 400, 100 * index + 300), fill=color)
+    canvas.save(tmp_path / "a.png")
+    mask = ClassMask(tmp_path / "a.png", colors=HITL)
+    label_set = LabelSet(tuple(HITL.values()), tuple(range(8)), (None,) * 8, Path("hitl.txt"))
+    spent = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        assert len(np.unique(load_class_mask(mask, label_set))) == 9
+        spent.append(time.perf_counter() - begun)
+    assert min(spent) < 0.2  # about 0.07 on an idle machine
+
+
+# layouts
+
+
+@pytest.mark.parametrize(
+    ("photo", "mask"),
+    [
+        ("images/a.jpg", "masks/a.png"),
+        ("images/a.jpg", "masks/a.jpg.png"),
+        ("photos/a.jpg", "labels/a_label.png"),
+        ("imgs/sub/a.png", "annotations/sub/a-mask.png"),
+        ("JPEGImages/a.jpg", "SegmentationClass/a.png"),
+        ("train/images/a.jpg", "train/masks/a_seg.bmp"),
+        ("images/train/a.jpg", "masks/train/a.png"),
+        ("set/valid/Images/a.jpg", "set/valid/Ground_Truth/a.png"),
+        ("a.jpg", "masks/a.png"),
+        ("my cars/a.jpg", "masks/a.png"),
+        ("images/a.jpg", "images/masks/a.png"),
+        ("train/a.jpg", "train/a_mask.png"),
+        ("images/a_mask.jpg", "masks/a_mask.png"),
+    ],
+)
+def test_masks_find_their_photos(tmp_path: Path, photo: str, mask: str) -> None:
+    save(tmp_path / photo, np.random.default_rng(2).integers(0, 256, (30, 40, 3)))
+    save(tmp_path / mask, np.eye(30, 40))
+    save(tmp_path / Path(photo).parent / "without.jpg", [[(1, 2, 3)]])
+    (record,) = read(tmp_path, class_names=TWO.names).values()
+    assert record.photo == photo
+    assert record.path == tmp_path / photo
+    assert record.mask is not None
+    assert record.mask.path == tmp_path / mask
+    assert find_masks(tmp_path) == [tmp_path]
+
+
+def test_splits_with_equal_names_are_kept_apart(tmp_path: Path) -> None:
+    layouts = (("{}/images", "{}/masks"), ("images/{}", "masks/{}"), ("cars/{}", "masks/{}"))
+    for index, (photo, mask) in enumerate(layouts):
+        folder = tmp_path / str(index)
+        for split in ("train", "valid"):
+            save(folder / photo.format(split) / "a.jpg", [[(1, 2, 3)]])
+            save(folder / mask.format(split) / "a.png", [[1]])
+        save(folder / "SegmentationObject" / "a.png", [[7]])
+        assert {name: record.mask.path for name, record in read(folder).items() if record.mask} == {
+            f"{photo.format(split)}/a.jpg": folder / mask.format(split) / "a.png" for split in ("train", "valid")
+        }
+
+
+def test_masks_alone_in_splits_and_with_endings(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "masks" / "a_mask.png", [[1]])
+    save(tmp_path / "valid" / "masks" / "b_mask.png", [[1]])
+    assert list(read(tmp_path)) == ["train/masks/a", "valid/masks/b"]
+    save(tmp_path / "valid" / "masks" / "c.png", [[1]])  # not all have the ending: it is part of their names
+    assert list(read(tmp_path)) == ["train/masks/a_mask", "valid/masks/b_mask", "valid/masks/c"]
+
+
+def test_masks_without_photo_with_two_or_two_masks(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "b.png", "c.jpg"):
+        save(tmp_path / "images" / name, [[(1, 2, 3)]])
+    for name in ("a.png", "a_mask.png", "b.png", "c.png", "d.png"):
+        save(tmp_path / "masks" / name, [[1]])
+    found = problems(tmp_path)
+    assert len(found) == 3
+    assert "masks/a_mask.png: the photo images/a.jpg has another mask: masks/a.png" in found[0]
+    assert "masks/b.png: several photos could be its own: images/b.jpg, images/b.png" in found[1]
+    assert "masks/d.png: its photo is not there" in found[2]
+
+
+def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
+    outside = save(tmp_path / "outside.png", [[1]])
+    save(tmp_path / "set" / "a.png", [[1]])
+    os.symlink(outside, tmp_path / "set" / "b.png")
+    (problem,) = problems(tmp_path / "set")
+    assert problem.startswith('set: b.png: "b.png" is a link that leads out of')
+
+
+def test_folders_without_masks(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match="holds no mask"):
+        list(read_mask_folder(tmp_path, ReadOptions()))
+    with pytest.raises(AnnotationError, match="no such folder"):
+        list(read_mask_folder(tmp_path / "none", ReadOptions()))
+
+
+# legends
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nglass:20,60,210::\ndent:200,30,30::\n"),
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\nglass,20,60,210\ndent,200,30,30\n"),
+        ("train/_classes.csv", "Pixel Value, Class\n0, background\n1, glass\n2, dent\n"),
+    ],
+)
+def test_legends_beside_the_masks_say_what_they_mean(tmp_path: Path, name: str, text: str) -> None:
+    save(tmp_path / "train" / "a.jpg", [[(1, 2, 3)]])
+    by_id = name.endswith("_classes.csv")
+    save(tmp_path / "train" / "a_mask.png", [[0, 1, 2]] if by_id else paint([[0, 1, 2]], {1: BLUE, 2: RED}))
+    (tmp_path / name).write_text(text)
+    assert load(read(tmp_path, class_names=TWO.names)["train/a.jpg"]) == [[0, 2, 1]]
+
+
+def test_broken_legends_name_the_line(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", [[0]])
+    (tmp_path / "labelmap.txt").write_text("dent:200,30::\n")
+    with pytest.raises(AnnotationError, match=r"labelmap.txt, line 1: a class and its colour or id were expected"):
+        read(tmp_path)
+
+
+# sniffing
+
+
+def test_photos_and_other_formats_are_no_masks(tmp_path: Path) -> None:
+    assert find_masks(tmp_path) == []
+    assert find_masks(tmp_path / "none") == []
+    photo = np.random.default_rng(2).integers(0, 256, (60, 60, 3))
+    save(tmp_path / "photos" / "a.jpg", photo)
+    assert find_masks(tmp_path) == []
+    save(tmp_path / "plain" / "a.png", np.full((9, 9, 3), 40))
+    (tmp_path / "plain" / "coco.json").write_text("{}")
+    assert find_masks(tmp_path / "plain") == []
+    save(tmp_path / "mvtec" / "test" / "scratch" / "0.png", photo)
+    save(tmp_path / "mvtec" / "ground_truth" / "scratch" / "0_mask.png", np.eye(60))
+    assert find_masks(tmp_path / "mvtec") == []
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_text("no picture")
+    assert find_masks(tmp_path / "broken") == []
+
+
+def test_masks_alone_are_sniffed(tmp_path: Path) -> None:
+    save(tmp_path / "grey" / "sub" / "a.png", [[0, 1]])
+    save(tmp_path / "grey" / "b.png", [[0, 1]])
+    save(tmp_path / "colour" / "a.png", paint([[0, 1]], {1: RED}))
+    assert find_masks(tmp_path / "grey") == [tmp_path / "grey"]
+    assert find_masks(tmp_path / "colour") == [tmp_path / "colour"]
+
+
+# real masks
+
+
+def test_the_36_real_colour_masks_load(shared_dir: Path) -> None:
+    folder = shared_dir / "data" / "hitl_masks"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    assert find_masks(folder) == [folder]
+    label_set = LabelSet(tuple(HITL.values()), tuple(range(8)), tuple(HITL), Path("hitl.txt"))
+    found = read(folder, colors=HITL)
+    assert len(found) == 36
+    total = np.zeros(256, np.int64)
+    for record in found.values():
+        assert record.mask is not None
+        assert record.path is not None
+        assert record.path.parent.name == "images"
+        ids = load_class_mask(record.mask, label_set)
+        counts = np.bincount(ids.ravel(), minlength=256)
+        assert counts[255] <= 0.011 * ids.size, record.place  # 31 masks are exact, 5 have blended edges
+        total += counts
+    assert (total[1:9] > 4000).all()
+    assert total[9:255].sum() == 0
+    assert total[255] == 11883
