@@ -4,19 +4,51 @@ shapes.py      shapes and how they are drawn
 records.py     what a reader yields: a record per photo, or the problem with one
 classes.py     names of regions -> classes of a label file
 sources.py     files that annotations name, found inside the folders of the user and nowhere else
+detect.py      which annotations lie in a folder
 via.py         VGG Image Annotator, version 1 and 2
-mask_files.py  a folder of mask PNGs, one per photo
+coco.py        COCO instances
+supervisely.py Supervisely projects
+yolo.py        YOLO, segmentation and detection
+cvat.py        CVAT for images 1.1
+labelme.py     Labelme
+mask_files.py  a folder of masks, one per photo
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from carclf.annotations.mask_files import read_mask_folder
+from carclf.annotations.coco import find_coco, read_coco
+from carclf.annotations.cvat import find_cvat, read_cvat
+from carclf.annotations.labelme import find_labelme, read_labelme
+from carclf.annotations.mask_files import find_masks, read_mask_folder
 from carclf.annotations.records import Problem, ReadOptions, Record
-from carclf.annotations.via import read_via
+from carclf.annotations.supervisely import find_supervisely, read_supervisely
+from carclf.annotations.via import find_via, read_via
+from carclf.annotations.yolo import find_yolo, read_yolo
 from carclf.errors import AnnotationError, did_you_mean
 
-READERS = {"via": read_via, "masks": read_mask_folder}
+Reader = Callable[[Path, ReadOptions], Iterator[Record | Problem]]
+Finder = Callable[[Path], list[Path]]
+
+READERS: dict[str, Reader] = {
+    "via": read_via,
+    "coco": read_coco,
+    "supervisely": read_supervisely,
+    "yolo": read_yolo,
+    "cvat": read_cvat,
+    "labelme": read_labelme,
+    "masks": read_mask_folder,
+}
+FINDERS: dict[str, Finder] = {
+    "via": find_via,
+    "coco": find_coco,
+    "supervisely": find_supervisely,
+    "yolo": find_yolo,
+    "cvat": find_cvat,
+    "labelme": find_labelme,
+    "masks": find_masks,
+}
+LAST = ("masks", "folders")  # their finders fit nearly any folder of pictures: asked where no other finds anything
 
 
 def read_records(format_name: str, path: Path, options: ReadOptions) -> Iterator[Record | Problem]:

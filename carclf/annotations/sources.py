@@ -41,8 +41,10 @@ class PhotoFinder:
     A name without a photo's suffix fits the photo of that stem.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], without: Path | None = None) -> None:
+        """Looks in folders, but not in `without`, a resolved folder below them."""
         self.folders = folders
+        self.without = without
 
     def find(self, name: str) -> Path:
         """Returns the photo's file.
@@ -79,7 +81,10 @@ class PhotoFinder:
         for folder in self.folders:
             root = folder.resolve()
             for path in files_below(folder):
-                if path.suffix.lower() in PHOTO_SUFFIXES and path.resolve().is_relative_to(root):
+                if path.suffix.lower() not in PHOTO_SUFFIXES:
+                    continue
+                real = path.resolve()
+                if real.is_relative_to(root) and not (self.without and real.is_relative_to(self.without)):
                     by_name.setdefault(path.name, []).append(path)
                     by_stem.setdefault(path.stem, []).append(path)
         return by_name, by_stem

@@ -1,0 +1,59 @@
+"""Which annotations lie in a folder, and of which format they are."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from carclf.annotations import FINDERS, LAST, READERS
+from carclf.errors import AnnotationError, did_you_mean, listed
+
+AUTO = "auto"
+Finder = Callable[[Path], list[Path]]
+
+
+def choose(format_name: str, source: Path) -> tuple[str, Path]:
+    """Finds the annotation file or folder that a user means.
+
+    Args:
+        format_name: one of READERS, or "auto".
+        source: a file, or a folder with one annotation set in it.
+
+    Returns:
+        (format, path for its reader).
+
+    Raises:
+        AnnotationError: if there is no such file, no annotations or several; lists them.
+    """
+    if format_name != AUTO and format_name not in READERS:
+        known = [AUTO, *READERS]
+        guess = did_you_mean(format_name, known)
+        raise AnnotationError(f'"{format_name}" is no annotation format.{guess} Known: {", ".join(known)}.')
+    if not source.exists():
+        raise AnnotationError(f"{source}: no such file or folder.")
+    if format_name == AUTO:
+        return _only_one(find_annotations(source), source)
+    if source.is_file():
+        return format_name, source
+    found = [(format_name, path) for path in FINDERS[format_name](source)]
+    return _only_one(found, source) if found else (format_name, source)
+
+
+def find_annotations(source: Path, finders: Mapping[str, Finder] = FINDERS) -> list[tuple[str, Path]]:
+    """Lists (format, path) of all annotations at or below a place.
+
+    Formats that fit nearly any folder (masks, folders of photos) are only looked for where nothing else is found.
+    """
+    found = [(name, path) for name, find in finders.items() if name not in LAST for path in find(source)]
+    for name in LAST:
+        if not found and name in finders:
+            found = [(name, path) for path in finders[name](source)]
+    return found
+
+
+def _only_one(found: list[tuple[str, Path]], source: Path) -> tuple[str, Path]:
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise AnnotationError(f"{source}: no annotations were recognised. Say what they are: {', '.join(READERS)}.")
+    which = listed([f"{path} ({name})" for name, path in found], 20)
+    example = f"--format {found[0][0]} {found[0][1]}"
+    raise AnnotationError(f"{source}: holds several annotation sets: {which}. Name one, such as {example}")

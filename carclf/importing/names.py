@@ -1,0 +1,63 @@
+"""Safe names: of photos below a folder, and of classes in label files and tables."""
+
+import re
+from pathlib import PurePosixPath
+
+from carclf.images import PHOTO_SUFFIXES
+from carclf.label_table import clean_photo_name
+from carclf.labels import split_cell
+
+_LONGEST = 200  # bytes of a part of a name; disks take 255, and "-2" and the names of partial files are added
+SUFFIX_OF = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+}
+
+
+def safe_photo_name(given: str) -> PurePosixPath:
+    """Returns a name that every disk and a label table take: no hidden part, no odd spaces, no control characters.
+
+    Raises:
+        ValueError: if it is empty, absolute, climbs by ".." or is too long.
+    """
+    parts = [_safe_part(part) for part in PurePosixPath(clean_photo_name(given)).parts]
+    if any(len(part.encode()) > _LONGEST for part in parts):
+        raise ValueError(f'"{given[:40]}…": the name is longer than {_LONGEST} bytes. Shorten it.')
+    return PurePosixPath(*parts)
+
+
+def has_photo_suffix(name: str) -> bool:
+    """Whether a name ends as photos do."""
+    return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
+
+
+def check_class(name: str) -> None:
+    """Refuses what no label file can hold as a class.
+
+    Raises:
+        ValueError: if it is no class name; says why.
+    """
+    if name.startswith("#") or name != name.strip() or split_cell(name) != (name,) or not name.isprintable():
+        raise ValueError(
+            f'"{name}" is no name of a class: no ";", no line break, no brackets around it, no # before it. '
+            f'Give it another one with --map "{name}=other".'
+        )
+
+
+def head_name(column: str) -> str:
+    """Returns what a column of a table is called as a head: letters, digits, _, - and ."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", column.strip()).lstrip("_.-")[:64]
+    if not name:
+        raise ValueError(f'"{column}": no head can be called so. Name it with --column head="{column}".')
+    return name
+
+
+def _safe_part(part: str) -> str:
+    """No control characters, no bytes that are no text, no spaces at the ends, no dot at the beginning."""
+    text = "".join(each if each.isprintable() else "_" for each in part).strip()
+    return re.sub(r"^\.+", "_", text) or "_"
