@@ -1,7 +1,7 @@
 """JSON files read strictly: a syntax error names line and column, a repeated key is an error."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,27 @@ def read_text(path: Path, error: type[CarclfError]) -> str:
         raise error(f"{path.name}, line {line}: not UTF-8 text. Save the file as UTF-8.") from None
 
 
-def read_json(path: Path, error: type[CarclfError]) -> Any:
+def read_json(path: Path, error: type[CarclfError], pack: Callable[[dict[str, Any]], None] | None = None) -> Any:
     """Reads a JSON file; objects come as dicts, lists as lists.
+
+    Args:
+        path: the file.
+        error: kind of the errors.
+        pack: makes an object smaller as soon as it is read; large files would fill the memory with single numbers.
 
     Raises:
         CarclfError: of kind `error`, if the file cannot be read, is not JSON or repeats a key in one object.
     """
+
+    def make(pairs: list[tuple[str, Any]]) -> _JsonObject:
+        made = _make_object(pairs)
+        if pack is not None:
+            pack(made)
+        return made
+
     text = read_text(path, error)
     try:
-        value = json.loads(text, object_pairs_hook=_make_object)
+        value = json.loads(text, object_pairs_hook=make)
     except json.JSONDecodeError as problem:
         where = f"{path.name}, line {problem.lineno}, column {problem.colno}"
         raise error(f"{where}: not valid JSON: {problem.msg}.{_json_hint(text, problem.pos)}") from None

@@ -186,6 +186,8 @@ BAD_ANNOTATIONS: list[tuple[Any, str]] = [
     (instance(5, [[[1, 1], [5, 1], [5, 5]]]), "stands where a number was expected"),
     (instance(5, [[1, 1, 5, 1, 5, math.nan]]), "no number, or farther off"),
     (instance(5, [[1, 1, 5, 1, 5, math.inf]]), "no number, or farther off"),
+    (instance(5, [[1, 1, 5, 1, 5, 10**400]]), "farther off than any photo"),
+    (instance(5, [[1, 1, 5, 1, 5, True]]), "'True' stands where a number was expected"),
     (instance(5, [[1, 1, 5, 1, 5, None]]), "'None' stands where a number was expected"),
     (instance(5, [[1, 1, 5, 1, 5, "5"]]), "'5' stands where a number was expected"),
     (instance(5, None), "neither a segmentation nor a bbox"),

@@ -22,18 +22,22 @@ def looks_like(path: Path, keys: Sequence[str], fits: Callable[[Any], bool]) -> 
     Args:
         path: the file.
         keys: names that every file of the format holds somewhere; only files that do are parsed.
-        fits: looks at what was parsed. A file that is not whole counts as one of the format, so that its reader can
-            say in which line it is broken.
+        fits: looks at what was parsed; of a list in an object only the first item is kept, for the memory's sake. A
+            file that is not whole counts as one of the format, so that its reader can say in which line it is broken.
     """
     try:
         data = path.read_bytes()
         if not all(f'"{key}"'.encode() in data for key in keys):
             return False
-        return fits(json.loads(data.decode("utf-8-sig")))
+        return fits(json.loads(data.decode("utf-8-sig"), object_pairs_hook=_shorten))
     except json.JSONDecodeError:
         return True
     except (OSError, ValueError, RecursionError):
         return False
+
+
+def _shorten(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value[:1] if isinstance(value, list) else value for key, value in pairs}
 
 
 def read_size(width: Any, height: Any) -> tuple[int, int] | None:
