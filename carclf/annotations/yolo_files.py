@@ -18,6 +18,7 @@ SPLITS = ("train", "val", "valid", "test")
 USUAL_FOLDERS = (*SPLITS, "images")  # looked for where data.yaml names none
 
 _MOST_CHARACTERS = 2**20
+_MOST_DEPTH = 20
 _HEAD_BYTES = 2**16
 _NAMES = re.compile(rb"^names\s*:", re.MULTILINE)
 _OTHER_KEYS = re.compile(rb"^(train|val|valid|test|path|nc)\s*:", re.MULTILINE)
@@ -106,17 +107,31 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if len(text) > _MOST_CHARACTERS:
         raise AnnotationError(f"{path.name}: is larger than {_MOST_CHARACTERS // 2**20} MiB; no data.yaml is.")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise AnnotationError(f"{path.name}: holds references (*name), which can fill the memory. Write them out.")
+        _check_events(text)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as problem:
         line = f", line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
         raise AnnotationError(f"{path.name}{line}: not valid YAML: {problem.problem}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+    except (yaml.YAMLError, ValueError) as problem:
         raise AnnotationError(f"{path.name}: not usable YAML: {' '.join(str(problem).split())}.") from None
     if not isinstance(data, dict):
         raise AnnotationError(f"{path.name}: not data.yaml of YOLO: keys were expected (names: [dent, glass]).")
     return data
+
+
+def _check_events(text: str) -> None:
+    """Refuses what fills the memory or takes for ever, and no data.yaml needs.
+
+    Raises:
+        ValueError: if the text refers to itself, or is nested too deep.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it holds references (*name). Write them out")
+        if depth > _MOST_DEPTH:
+            raise ValueError(f"it is nested more than {_MOST_DEPTH} deep")
 
 
 def _read_names(path: Path, names: Any) -> dict[int, str]:
