@@ -1,13 +1,12 @@
 """COCO instances: one json of images, annotations and categories."""
 
-import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from carclf.annotations.json_files import files_at, join_problems, looks_like, read_size
+from carclf.annotations.json_files import files_at, join_problems, looks_like, pack_numbers, read_size
 from carclf.annotations.records import Problem, ReadOptions, Record, Region
 from carclf.annotations.run_lengths import read_runs
 from carclf.annotations.shapes import Polygon, Shape, make_ring, rectangle_points
@@ -62,14 +61,10 @@ def _is_coco(data: Any) -> bool:
 
 
 def _pack(entry: dict[str, Any]) -> None:
-    """Packs the rings of an annotation, 8 bytes a number in place of 32; what is no ring of numbers stays."""
+    """Packs the rings of an annotation."""
     rings = entry.get("segmentation")
-    if not isinstance(rings, list):
-        return
-    for index, ring in enumerate(rings):
-        if isinstance(ring, list) and set(map(type, ring)) <= {int, float}:
-            with contextlib.suppress(OverflowError):  # an int too large for a float is too large for a photo, too
-                rings[index] = array("d", ring)
+    if isinstance(rings, list):
+        entry["segmentation"] = [pack_numbers(ring) for ring in rings]
 
 
 def _id(entry: Entry, key: str) -> Id | None:

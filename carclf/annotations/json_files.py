@@ -1,6 +1,7 @@
 """What readers of json files share: telling their files from others, photo sizes, bad regions of a photo."""
 
 import json
+from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ def looks_like(path: Path, keys: Sequence[str], fits: Callable[[Any], bool]) -> 
 
 def _shorten(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: value[:1] if isinstance(value, list) else value for key, value in pairs}
+
+
+def pack_numbers(values: Any) -> Any:
+    """Packs a list of numbers, 8 bytes each in place of 32; what is anything else stays."""
+    if isinstance(values, list) and set(map(type, values)) <= {int, float}:
+        try:
+            return array("d", values)
+        except OverflowError:  # a whole number that is too large for this is too large for a photo, too
+            return values
+    return values
 
 
 def read_size(width: Any, height: Any) -> tuple[int, int] | None:

@@ -1,8 +1,9 @@
 """VGG Image Annotator, version 1 and 2: photos and their regions, as json, csv or project file."""
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def _read_shape(shape: Mapping[str, Any]) -> Shape:
         xs, ys = shape["all_points_x"], shape["all_points_y"]
         if len(xs) != len(ys):
             raise ValueError(f"{len(xs)} values in all_points_x, but {len(ys)} in all_points_y.")
-        return Polygon((tuple((_number(x), _number(y)) for x, y in zip(xs, ys, strict=True)),))
+        return Polygon((tuple(zip(_numbers(xs), _numbers(ys), strict=True)),))
     if name == "rect":
         return Polygon((rectangle_points(*(_number(shape[key]) for key in ("x", "y", "width", "height"))),))
     if name == "circle":
@@ -119,6 +120,10 @@ def _read_shape(shape: Mapping[str, Any]) -> Shape:
         radii, turn = (_number(shape["rx"]), _number(shape["ry"])), _number(shape.get("theta", 0.0))
         return Polygon((ellipse_points(center, *radii, turn),))
     return NoArea(str(name))
+
+
+def _numbers(values: Any) -> Sequence[float]:
+    return values if isinstance(values, array) else [_number(value) for value in values]
 
 
 def _number(value: Any) -> float:

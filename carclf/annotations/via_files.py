@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from carclf.annotations.json_files import looks_like
+from carclf.annotations.json_files import looks_like, pack_numbers
 from carclf.annotations.records import Problem
 from carclf.errors import AnnotationError, listed
 from carclf.label_table import Row, read_rows
@@ -67,7 +67,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _read_json(path: Path) -> Iterator[ViaPhoto | Problem]:
-    data = read_json(path, AnnotationError)
+    data = read_json(path, AnnotationError, _pack)
     if isinstance(data, dict) and _PROJECT in data:
         data = data[_PROJECT]
     records = list(data.values()) if isinstance(data, dict) else data
@@ -90,6 +90,13 @@ def _read_json(path: Path) -> Iterator[ViaPhoto | Problem]:
         elif regions is not None:
             photo.problem = "its regions are neither a list nor an object."
         yield photo
+
+
+def _pack(entry: dict[str, Any]) -> None:
+    """Packs the corners of a polygon."""
+    for key in ("all_points_x", "all_points_y"):
+        if key in entry:
+            entry[key] = pack_numbers(entry[key])
 
 
 def _by_number(key: str) -> tuple[bool, int, str]:
