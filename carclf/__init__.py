@@ -7,6 +7,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     strict_json    JSON files read strictly: line and column of a mistake, no repeated key
     config_types   the building blocks of the config
     config_errors  pydantic's findings -> errors of the config: place, what came, what was expected
+    config_checking  from where on `check` takes a photo, a class or a region for bad
     config_checks  what one part of the config demands of another, and of the disk
     config_data    the part of the config that says where photos, labels and annotations are
     config         application_config.json -> frozen typed Config; every default, its unit and reason
@@ -28,6 +29,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     head_data      labels and masks of one head, for every photo
     derived        labels that follow from masks: what is drawn, how much, which parts it touches
     dataset        photos × labels × masks, joined into one table
+    importing/     annotation sets of any format -> a folder in the project's own form
     downloads      a TF-Hub handle -> a SavedModel folder: downloaded once, checked ever after
     hub            finds a SavedModel: local folder, TF-Hub handle, embedded
     graphs         any image-feature SavedModel -> one frozen graph: vector and feature maps P2 … P5
@@ -62,6 +64,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     results        results.txt, results.json and pictures from the files of run directories
     app            the main job on one screen
     kin            photos that show one thing, found outside a run
+    checking/      what is wrong with photos, labels and masks, told before a run
+    preparing/     folders of photos and masks for other tools: split first, then copies of the training part
     predict        photos -> answers, through exactly the pixels and features of training
     trained        opens a trained run: backbone, heads, decoders
     evaluate       a trained run on a separate labelled set

@@ -112,15 +112,18 @@ def _noted(problems: list[str]) -> Iterator[None]:
 
 def read_dataset(config: Config) -> Dataset:
     """Reads the photos and labels of the config; the demo's are drawn first if they are not there."""
-    source = config.dataset
-    if isinstance(source, DemoConfig):
-        source = _draw_demo(config, source)
+    source = locate_dataset(config)
     dataset = make_dataset(
         source.photos, source.labels, config.heads, source.annotations, source.on_bad_photo, config.workers
     )
     for note in dataset.notes:
         LOG.warning("%s", note)
     return dataset
+
+
+def locate_dataset(config: Config) -> DatasetConfig:
+    """Says where photos, labels and annotations are; the demo's are drawn first if they are not there."""
+    return _draw_demo(config, config.dataset) if isinstance(config.dataset, DemoConfig) else config.dataset
 
 
 def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from carclf.config_checking import CheckConfig
 from carclf.config_checks import cross_problems, path_problems, with_head_names
 from carclf.config_data import DEMO, AnnotationConfig, DatasetConfig, DemoConfig, dataset_tag
 from carclf.config_errors import Sections, schema_problems
@@ -190,6 +191,7 @@ class Config(Section):
     cross_validation: CrossValidationConfig = Field(default=CrossValidationConfig(), description="how to judge")
     training: TrainingConfig = Field(default=TrainingConfig(), description="how to fit classification heads")
     mask_training: MaskTrainingConfig = Field(default=MaskTrainingConfig(), description="how to fit mask decoders")
+    check: CheckConfig = Field(default=CheckConfig(), description="from where on `check` says something")
     results: ConfigPath = Field(
         default=Path("results"), validate_default=True, description="folder of the run directories"
     )
@@ -216,6 +218,7 @@ SECTIONS: Sections = {
     ("cross_validation",): CrossValidationConfig,
     ("training",): TrainingConfig,
     ("mask_training",): MaskTrainingConfig,
+    ("check",): CheckConfig,
 }
 
 

@@ -14,7 +14,7 @@ SEGMENTATION = "segmentation"
 ANNOTATIONS_ARE = {"via": "file", "coco": "file", "masks": "folder"}  # other formats take a file or a folder
 STAGES = ("features", "groups", "folds", "pictures")  # of a run beside its heads: names a head cannot have
 RUN_SUFFIXES = (".json", ".csv", ".txt", ".npz")  # of a run's own files, beside which its heads have their folders
-RESULTS_FOLDERS = ("cache", "demo")  # in the results beside the models: names a backbone cannot have
+RESULTS_FOLDERS = ("cache", "check", "demo")  # in the results beside the models: names a backbone cannot have
 
 
 def with_head_names(data: Any) -> Any:

@@ -148,9 +148,19 @@ def photo_frame(path: Path) -> Frame:
     Raises:
         PhotoError: if the file cannot be read or is not a photo.
     """
-    with _identify(read_bytes(path), str(path)) as image:
+    return read_head(read_bytes(path), str(path))[1]
+
+
+def read_head(data: bytes, name: str) -> tuple[str, Frame]:
+    """Returns Pillow's name of the format ("JPEG") and the frame of a photo's bytes; nothing is decoded.
+
+    Raises:
+        PhotoError: if they are not a photo.
+    """
+    with _identify(data, name) as image:
         (width, height), orientation = image.size, _orientation(image)
-    return Frame(height, width, orientation) if orientation >= 5 else Frame(width, height, orientation)
+        kind = image.format or ""
+    return kind, Frame(height, width, orientation) if orientation >= 5 else Frame(width, height, orientation)
 
 
 def photo_sha256(path: Path) -> str:

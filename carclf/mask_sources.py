@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carclf.annotations import read_records
 from carclf.annotations.classes import Renames, find_class
-from carclf.annotations.mask_files import load_class_mask
+from carclf.annotations.mask_files import load_class_mask, rename_mask
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.annotations.shapes import Shape, rasterise
 from carclf.config_data import AnnotationConfig
@@ -106,7 +106,8 @@ def make_mask_source(record: Record, label_set: LabelSet, renames: Renames) -> M
             shapes.append((class_id, region.shape))
     if problems:
         raise ValueError("\n".join(problems))
-    return MaskSource(label_set, tuple(shapes), record.mask, record.size, record.place)
+    mask = None if record.mask is None else rename_mask(record.mask, renames)
+    return MaskSource(label_set, tuple(shapes), mask, record.size, record.place)
 
 
 def find_mask_sources(
@@ -153,6 +154,19 @@ def _read_sources(annotation: AnnotationConfig, label_set: LabelSet) -> dict[str
     Raises:
         AnnotationError: with everything that is wrong; the same fault of several records in one line.
     """
+    sources, problems = collect_sources(annotation, label_set)
+    raise_all(AnnotationError, [f"{listed(places)}: {what}" for what, places in problems.items()])
+    return sources
+
+
+def collect_sources(
+    annotation: AnnotationConfig, label_set: LabelSet
+) -> tuple[dict[str, MaskSource], dict[str, list[str]]]:
+    """Returns (photo, as the annotations call it -> its mask source; what is wrong -> where it is).
+
+    Raises:
+        AnnotationError: if the file as a whole cannot be read.
+    """
     colors = {color: name for name, color in zip(label_set.names, label_set.colors, strict=True) if color is not None}
     options = ReadOptions(annotation.attribute, label_set.names, colors, annotation.tolerance)
     renames = Renames(annotation.map)
@@ -171,21 +185,38 @@ def _read_sources(annotation: AnnotationConfig, label_set: LabelSet) -> dict[str
             continue
         if source.shapes or source.mask is not None or record.known_empty:
             sources[record.photo] = source
-    raise_all(AnnotationError, [f"{listed(places)}: {what}" for what, places in problems.items()])
-    return sources
+    return sources, problems
 
 
 def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: AnnotationConfig) -> dict[str, int]:
-    """Finds the photo of every annotation: by its whole name, else by the name where one of them names more folders.
-
-    An annotation named without a photo's suffix fits the photo of that stem.
+    """Finds the photo of every annotation.
 
     Raises:
         AnnotationError: if an annotation fits several photos, or none fits any.
     """
+    matched, several = match_photos(keys, photos)
+    problems = []
+    for key, places in several.items():
+        which = listed([photos[index] for index in places])
+        problems.append(f'{annotation.path.name}: "{key}" fits several photos: {which}. Rename all but one.')
+    if keys and not matched and not problems:
+        which = f"none of its {len(keys)} photos is in the label table"
+        problems.append(f"{annotation.path.name}: {which} (the first: {keys[0]}).")
+    raise_all(AnnotationError, problems)
+    return matched
+
+
+def match_photos(keys: Sequence[str], photos: Sequence[str]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Finds the photo of every annotation: by its whole name, else by the name where one of them names more folders.
+
+    An annotation named without a photo's suffix fits the photo of that stem.
+
+    Returns:
+        (annotation -> position of its photo, annotation -> positions of the several photos that it fits).
+    """
     by_name, by_stem = _index(photos, "name"), _index(photos, "stem")
     matched: dict[str, int] = {}
-    problems = []
+    several: dict[str, list[int]] = {}
     for key in keys:
         asked = PurePosixPath(key)
         suffixed = asked.suffix.lower() in PHOTO_SUFFIXES
@@ -196,15 +227,10 @@ def _match_photos(keys: Sequence[str], photos: Sequence[str], annotation: Annota
         places = [index for index in near if names[index] == asked]
         places = places or [index for index in near if _is_end(names[index], asked) or _is_end(asked, names[index])]
         if len(places) > 1:
-            which = listed([photos[index] for index in places])
-            problems.append(f'{annotation.path.name}: "{key}" fits several photos: {which}. Rename all but one.')
+            several[key] = places
         elif places:
             matched[key] = places[0]
-    if keys and not matched and not problems:
-        which = f"none of its {len(keys)} photos is in the label table"
-        problems.append(f"{annotation.path.name}: {which} (the first: {keys[0]}).")
-    raise_all(AnnotationError, problems)
-    return matched
+    return matched, several
 
 
 def _index(photos: Sequence[str], part: Literal["name", "stem"]) -> dict[str, list[int]]:

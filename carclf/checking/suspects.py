@@ -1,0 +1,44 @@
+"""Labels that the last run of the first model takes for wrong, as far as they still stand in the table."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from carclf.config import Config
+from carclf.errors import CarclfError
+from carclf.head_data import HeadData
+from carclf.label_errors import LabelIssue, find_label_issues
+from carclf.labels import NOT_LABELLED
+from carclf.rundir import RunDir
+
+
+def find_suspects(config: Config, heads: Mapping[str, HeadData], photos: Sequence[str]) -> dict[str, list[LabelIssue]]:
+    """Lists the labels that are most likely wrong, the surest first; nothing where nothing was trained yet.
+
+    Args:
+        config: says where the run is.
+        heads: head -> its labels as they are now.
+        photos: their names.
+    """
+    run = RunDir(config.results / config.models[0])
+    rows = {name: row for row, name in enumerate(photos)}
+    found: dict[str, list[LabelIssue]] = {}
+    for name, head in heads.items():
+        if not run.has(f"{name}/predictions.csv"):
+            continue
+        try:
+            issues = find_label_issues(run, {name: head.kind})[name]
+        except CarclfError:
+            continue  # a run that was not finished, or of other heads: `run` will say so
+        found[name] = [issue for issue in issues if issue.photo in rows and _still_stands(issue, head, rows)]
+    return found
+
+
+def _still_stands(issue: LabelIssue, head: HeadData, rows: Mapping[str, int]) -> bool:
+    """Whether the label is the one that the run was trained with; masks are not compared."""
+    if head.kind == "segmentation":
+        return True
+    target, names = head.targets[rows[issue.photo]], head.label_set.names
+    if head.kind == "categorical":
+        return bool(target != NOT_LABELLED) and (names[int(target)],) == issue.given
+    return tuple(names[place] for place in np.flatnonzero(target == 1)) == issue.given
