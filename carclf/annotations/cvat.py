@@ -94,7 +94,7 @@ def _images(path: Path) -> Iterator[Element]:
             f"{path.name}: declares a document type or entities, which can fill the memory; CVAT writes none. "
             "Delete the declaration."
         ) from None
-    except (ParseError, ValueError) as problem:
+    except (ParseError, ValueError, LookupError) as problem:  # the last of an unknown encoding
         raise AnnotationError(f"{path.name}: not valid xml: {problem}. {_EXPORT}") from None
 
 
