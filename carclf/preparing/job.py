@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from carclf import __version__
@@ -103,13 +104,13 @@ def _write_photos(material: Material, part: Array, options: PrepareOptions, fold
         for position, (photo, mask) in enumerate(zip(photos, material.masks, strict=True))
     ]
     written: Output = {split: [] for split in splits}
-    hidden = not sys.stderr.isatty()
-    pool = ThreadPoolExecutor(workers)
+    pool, hidden = ThreadPoolExecutor(workers), not sys.stderr.isatty()
     try:
-        files_of_photos = pool.map(partial(write_photo, recipe=recipe), jobs)
-        bar = tqdm(files_of_photos, desc="prepare", total=len(jobs), unit="photo", disable=hidden)
-        for job, files in zip(jobs, bar, strict=True):
-            written[job.folder.name] += files
+        with threadpool_limits(1, "blas"):  # as above: the products of a warp are small
+            files_of_photos = pool.map(partial(write_photo, recipe=recipe), jobs)
+            bar = tqdm(files_of_photos, desc="prepare", total=len(jobs), unit="photo", disable=hidden)
+            for job, files in zip(jobs, bar, strict=True):
+                written[job.folder.name] += files
     finally:
         pool.shutdown(cancel_futures=True)  # after an error nothing more is written
     return written

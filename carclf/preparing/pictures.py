@@ -177,6 +177,7 @@ def draw_samples(folder: Path, written: Sequence[Written], class_names: Sequence
                 if mask is not None:
                     grid[2 * row + 1, column].imshow(paint_mask(small, shrink(mask, Image.Resampling.NEAREST)))
         if class_names:
+            figure.suptitle("grey: outside the photo, ignored", fontsize="small", x=0.01, ha="left")
             class_legend(figure, class_names)
 
 
