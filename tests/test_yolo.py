@@ -17,11 +17,10 @@ draw: Any = skimage_draw  # has no types
 WIDTH, HEIGHT = 900, 800
 Pixels = NDArray[np.bool_]
 ROBOFLOW = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 2\nnames: ['dent', 'glass']\n"
-TURNED = 6  # EXIF: lies on its side in the file
 
 
 def add_photo(folder: Path, name: str, labels: str | None, size: tuple[int, int] = (80, 60), turn: int = 1) -> None:
-    """Adds images/name.jpg and, if there are labels, labels/name.txt."""
+    """Adds images/name.jpg, of an EXIF orientation, and, if there are labels, labels/name.txt."""
     photo = folder / "images" / f"{name}.jpg"
     photo.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
@@ -96,11 +95,13 @@ def test_boxes_are_given_by_their_middle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn(read_one(tmp_path, "0 0.3 0.5 0.4 0.5\n"), 80, 60), expected)
 
 
-def test_shares_are_of_the_photo_held_upright(tmp_path: Path) -> None:
-    record = read_one(tmp_path, "0 0.25 0.125 0.5 0.25", turn=TURNED)
-    expected = np.zeros((80, 60), bool)
-    expected[:20, :30] = True
-    np.testing.assert_array_equal(drawn(record, 60, 80), expected)
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_shares_are_of_the_photo_held_upright(tmp_path: Path, turn: int) -> None:
+    record = read_one(tmp_path, "0 0.25 0.125 0.5 0.25", turn=turn)
+    width, height = (60, 80) if turn >= 5 else (80, 60)
+    expected = np.zeros((height, width), bool)
+    expected[: height // 4, : width // 2] = True
+    np.testing.assert_array_equal(drawn(record, width, height), expected)
 
 
 def test_regions_that_touch_or_just_miss_the_border(tmp_path: Path) -> None:
