@@ -18,7 +18,7 @@ from carclf.strict_json import read_json
 STATE, CONFIG, TABLE = "import.json", "config.json", "labels.csv"
 PHOTOS, MASKS, LABELS = "photos", "masks", "labels"
 SKIPPED, CONFLICTS = "skipped.csv", "conflicts.csv"
-UNFINISHED = ".import_unfinished"  # stands there while an import is at work
+UNFINISHED = ".import_unfinished"  # stands there while an import is at work; holds the heads whose masks it writes
 _VERSION = 1
 
 
@@ -166,6 +166,24 @@ def save_collection(collection: Collection) -> None:
     tree = {"version": _VERSION, "photos": collection.sha256s, "masks": masks, "imports": collection.imports}
     write_json(root / STATE, tree)
     (root / UNFINISHED).unlink(missing_ok=True)
+
+
+def mark_unfinished(folder: Collection, head: str) -> None:
+    """Notes that masks of a head are being written, until the folder is saved."""
+    path = folder.root / UNFINISHED
+    heads = path.read_text(encoding="utf-8").split() if path.exists() else []
+    write_if_other(path, "".join(f"{each}\n" for each in sorted({*heads, head})))
+
+
+def remove_leftovers(folder: Collection) -> None:
+    """Deletes masks that an import which was cut off has written and no import knows: they would be labels."""
+    if not folder.unfinished:
+        return
+    for head in (folder.root / UNFINISHED).read_text(encoding="utf-8").split():
+        known = {folder.mask_path(head, name) for name in folder.masks.get(head, {})}
+        for path in (folder.root / MASKS / head).rglob("*.png"):
+            if path not in known:
+                path.unlink()
 
 
 def write_if_other(path: Path, text: str) -> None:

@@ -19,10 +19,11 @@ from carclf.importing.classes import read_classes
 from carclf.importing.collection import (
     MASKS,
     PHOTOS,
-    UNFINISHED,
     Collection,
+    mark_unfinished,
     open_collection,
     refuse_links,
+    remove_leftovers,
     save_collection,
 )
 from carclf.importing.configuring import check_requests, complete_config, read_template, write_label_files
@@ -109,7 +110,7 @@ class _Work:
             self.summary.skipped.append([found.place, found.what])
             return
         if not self.summary.used:
-            (self.folder.root / UNFINISHED).touch()
+            mark_unfinished(self.folder, self.options.mask_head)
         try:
             merger.add(found)
         except ValueError as problem:
@@ -124,6 +125,7 @@ def workers() -> int:
 def _finish(work: _Work, template: dict[str, Any], labels: dict[str, LabelPlan], chosen: tuple[str, Path]) -> None:
     """Writes what names the photos and masks: label files, the config, then the table and the state."""
     folder, options, summary = work.folder, work.options, work.summary
+    remove_leftovers(folder)
     write_label_files(folder, options, work.plan.label_set, labels)
     complete_config(folder, options, template, labels)
     summary.classes = {head: read_classes(folder.label_path(head)).names for head in [*summary.masks, *labels]}

@@ -1,0 +1,208 @@
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drawn_annotations import box, contents, draw_photo, draw_via_set, run_import, write_via
+
+
+def reasons(folder: Path) -> dict[str, str]:
+    with (folder / "skipped.csv").open(newline="") as file:
+        return {row["record"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_bad_records_are_listed_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken: dict[str, Any] = {"shape_attributes": {"name": "polygon", "all_points_x": [1], "all_points_y": [1]}}
+    photos = {"good.jpg": [box("dent")], "cut.jpg": [box("dent")], "gone.jpg": [box("dent")], "bad.jpg": [broken]}
+    source = draw_via_set(tmp_path / "set", photos)
+    cut = tmp_path / "set" / "cut.jpg"
+    cut.write_bytes(cut.read_bytes()[:-60])
+    (tmp_path / "set" / "gone.jpg").unlink()
+    words = ["--format", "via", source, "--to", tmp_path / "out"]
+    assert run_import(*words) == 0
+    out = capsys.readouterr().out
+    assert "4 records read: 1 photos made, 3 skipped" in out
+    assert "skipped 1 ×: the photo is not in" in out
+    found = reasons(tmp_path / "out")
+    assert "cut off" in found["via.json: cut.jpg"]
+    assert "--photos FOLDER" in found["via.json: gone.jpg"]
+    assert "3 corners or more" in found["via.json: bad.jpg region 1"]
+    assert (tmp_path / "out/labels.csv").read_text() == "name\ngood.jpg\n"
+    assert run_import(*words, "--strict") == 2
+    assert "--strict: 3 records were skipped and 0 are in conflict" in capsys.readouterr().err
+
+
+def test_records_that_are_mended_leave_the_list(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")], "b.jpg": [box("dent")]})
+    photo = (tmp_path / "set" / "b.jpg").read_bytes()
+    (tmp_path / "set" / "b.jpg").unlink()
+    run_import("--format", "via", source, "--to", tmp_path / "out")
+    assert len(reasons(tmp_path / "out")) == 1
+    (tmp_path / "set" / "b.jpg").write_bytes(photo)
+    run_import("--format", "via", source, "--to", tmp_path / "out")
+    assert reasons(tmp_path / "out") == {}
+
+
+def test_nothing_usable_is_an_error_with_the_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_via(tmp_path / "set" / "via.json", {"a.jpg": [box("dent")], "b.jpg": [box("dent")]})
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert "Nothing here is usable." in err
+    assert "skipped 2 ×: the photo is not in" in err
+    assert [name for name in contents(tmp_path / "out") if not name.startswith(".")] == []
+
+
+def test_regions_of_several_names_ask_for_the_attribute(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent", "minor")], "b.jpg": [box("dent")]})
+    run_import("--format", "via", source, "--to", tmp_path / "one")
+    assert (tmp_path / "one/labels.csv").read_text() == "name\na.jpg\nb.jpg\n"  # dent alone is a class
+    both = draw_via_set(
+        tmp_path / "both", {"a.jpg": [box("dent", "minor")], "b.jpg": [box("dent")], "c.jpg": [box("minor")]}
+    )
+    run_import("--format", "via", both, "--to", tmp_path / "two")
+    assert "--attribute NAME" in reasons(tmp_path / "two")["via.json: a.jpg"]
+    assert run_import("--format", "via", both, "--to", tmp_path / "three", "--attribute", "type1", "--map", "=x") == 0
+    assert (tmp_path / "three/labels/damage_mask.txt").read_text().startswith("x;")
+
+
+@pytest.mark.parametrize("name", ["../out.jpg", "/etc/a.jpg", "sub/../../a.jpg", "C:\\a.jpg", "..\\a.jpg"])
+def test_names_that_leave_the_source_are_refused(tmp_path: Path, name: str) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    draw_photo(tmp_path / "out.jpg")
+    write_via(source, {"a.jpg": [box("dent")], name: [box("dent")]})
+    assert run_import("--format", "via", source, "--to", tmp_path / "to" / "out") == 0
+    assert len(reasons(tmp_path / "to" / "out")) == 1
+    assert (tmp_path / "to/out/labels.csv").read_text() == "name\na.jpg\n"
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["out"]
+
+
+def test_links_out_of_the_source_are_refused(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    secret = draw_photo(tmp_path / "elsewhere" / "secret.jpg", seed=5)
+    (tmp_path / "set" / "b.jpg").symlink_to(secret)
+    write_via(source, {"a.jpg": [box("dent")], "b.jpg": [box("dent")]})
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 0
+    assert "leads out of" in reasons(tmp_path / "out")["via.json: b.jpg"]
+
+
+@pytest.mark.parametrize(
+    "part", ["photos", "masks", "labels", "labels.csv", "config.json", ".lock", "masks/damage_mask"]
+)
+def test_links_in_the_folder_are_refused(tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "out" / part).parent.mkdir(parents=True)
+    (tmp_path / "out" / part).symlink_to(outside / "file" if "." in part else outside)
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
+    assert "is a link; writing there would leave the folder" in capsys.readouterr().err
+    assert not any(outside.iterdir())
+
+
+def test_a_linked_folder_deeper_down_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")], "sub/b.jpg": [box("dent")]})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "out" / "photos").mkdir(parents=True)
+    (tmp_path / "out" / "photos" / "sub").symlink_to(outside)
+    (tmp_path / "out" / "import.json").write_text("{}")
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
+    assert "is a link; writing there would leave" in capsys.readouterr().err
+    assert not any(outside.iterdir())
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    assert run_import("--format", "via", source, "--to", tmp_path / "mine") == 2
+    assert "holds thesis.txt and is no imported set" in capsys.readouterr().err
+    assert [name for name in contents(tmp_path / "mine") if not name.startswith(".")] == ["thesis.txt"]
+
+
+def test_hidden_and_odd_names_become_plain_ones(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {".hidden/a.jpg": [box("dent")], "b\nc.jpg": [box("dent")]})
+    assert run_import("--format", "via", source, "--to", tmp_path / "out", "--strict") == 0
+    assert (tmp_path / "out/labels.csv").read_text() == "name\n_hidden/a.jpg\nb_c.jpg\n"
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not [name for name in contents(tmp_path / "out") if ".partial" in name or name.endswith(".png")]
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--map", "dent"], '--map "dent": two names with "=" between them'),
+        (["--map", "a=b", "a=c"], '--map: "a" is given twice'),
+        (["--color", "1,2=a"], "red,green,blue with whole numbers"),
+        (["--kind", "damage=catgorical"], 'is no kind of labels. Did you mean "categorical"'),
+        (["--kind", "damage=categorical"], "--kind: damage is no head of these labels"),
+        (["--derive", "x=share:damage_mask:5,1"], "no rising percents"),
+        (["--derive", "x=shares:damage_mask"], "is none of classes:HEAD"),
+        (["--derive", "x=classes:part_mask"], '"part_mask" has no masks here. Heads with masks: damage_mask'),
+        (["--head", "a/b"], '"a/b" is no name of a head'),
+        (["--tolerance", "300"], "from 0 to 255"),
+        (["--photos", "nowhere"], "no such folder"),
+        (["--format", "viaa"], 'is no annotation format. Did you mean "via"'),
+    ],
+)
+def test_wrong_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    assert run_import(source, "--format", "via", "--to", tmp_path / "out", *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "labels.csv").exists()
+
+
+def test_the_source_may_stand_behind_an_option_of_several_words(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    assert run_import("--format", "via", "--to", tmp_path / "out", "--map", "dent=scratch", source) == 0
+
+
+def test_places_that_would_read_themselves_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    assert run_import("--format", "via", tmp_path / "set", "--to", tmp_path / "set" / "out") == 0  # a file is meant
+    assert run_import("--format", "masks", tmp_path / "set", "--to", tmp_path / "set" / "in") == 2
+    assert "lies inside" in capsys.readouterr().err
+
+
+def test_a_head_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    run_import("--format", "via", source, "--to", tmp_path / "out")
+    path = tmp_path / "out" / "config.json"
+    config = json.loads(path.read_text())
+    config["heads"]["damage_mask"]["kind"] = "multi_label"
+    path.write_text(json.dumps(config))
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
+    assert 'damage_mask is of kind "multi_label" in config.json' in capsys.readouterr().err
+
+
+def test_auto_recognises_and_lists_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    assert run_import("--format", "auto", tmp_path / "set", "--to", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("via ")
+    write_via(tmp_path / "set" / "second.json", {"a.jpg": [box("dent")]})
+    for name in ("auto", "via"):
+        assert run_import("--format", name, tmp_path / "set", "--to", tmp_path / "out") == 2
+        err = capsys.readouterr().err
+        assert "second.json (via)" in err
+        assert "via.json (via)" in err
+        assert "--format via" in err
+    (tmp_path / "empty").mkdir()
+    assert run_import("--format", "auto", tmp_path / "empty", "--to", tmp_path / "out") == 2
+    assert "no annotations were recognised" in capsys.readouterr().err
