@@ -25,6 +25,7 @@ class _Said:
 
     none: Rows
     some: Rows
+    head: HeadData
 
 
 def find_conflicts(
@@ -63,16 +64,18 @@ def _compare(
         names = tuple(np.array(photos, object)[with_something])
         text = (
             f'{first} says "{none_label}", but {second} shows something: {counted(len(names), "photo")}. '
-            "Look at them and correct one of the two."
+            "Look at it and correct one of the two."
         )
-        yield Finding("heads contradict each other", "unsound", text, second, names)
+        yield Finding(
+            "heads contradict each other", "unsound", text, second, names, _notes(said, names, with_something)
+        )
     without = whole.some & said.none
     agree = float((whole.none & said.none).sum() / max(1, (whole.none & (said.none | said.some)).sum()))
     if without.any() and (stated or agree > _TIED) and without.sum() < _TIED * (whole.some & said.some).sum():
         names = tuple(np.array(photos, object)[without])
         text = (
             f"{first} says that there is something, but {second} says that there is nothing: "
-            f"{counted(len(names), 'photo')}. Look at them; where nobody has looked yet, empty the cell or delete "
+            f"{counted(len(names), 'photo')}. Look at it; where nobody has looked yet, empty the cell or delete "
             "the mask."
         )
         yield Finding("heads contradict each other", "warning", text, second, names)
@@ -81,16 +84,27 @@ def _compare(
 def _said(head: HeadData) -> _Said | None:
     """What a head says of every photo; None if it has no way to say none."""
     if head.kind == "segmentation":
-        return _Said(head.targets == 0, head.targets == 1)
+        return _Said(head.targets == 0, head.targets == 1, head)
     names = head.label_set.names
     if head.kind == "categorical":
         if head.none_label is None:
             return None
         none = head.targets == names.index(head.none_label)
-        return _Said(none, head.labelled & ~none)
+        return _Said(none, head.labelled & ~none, head)
     real = [place for place, name in enumerate(names) if name not in (NULL, head.none_label)]
     some = (head.targets[:, real] == 1).any(axis=1)
-    return _Said(head.labelled & ~some, some)
+    return _Said(head.labelled & ~some, some, head)
+
+
+def _notes(said: _Said, photos: Sequence[str], rows: Rows) -> dict[str, str]:
+    """Photo -> its labels; masks are shown with the photo."""
+    names, targets = said.head.label_set.names, said.head.targets[rows]
+    if said.head.kind == "segmentation":
+        return {}
+    on = targets == 1 if targets.ndim == 2 else targets[:, None] == np.arange(len(names))
+    return {
+        photo: ", ".join(names[place] for place in np.flatnonzero(row)) for photo, row in zip(photos, on, strict=True)
+    }
 
 
 def _is_stated(other: HeadConfig, judge: HeadConfig) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from carclf.checking.findings import Finding, counted, from_error
+from carclf.checking.photo_quality import PhotoFile
 from carclf.config import HeadConfig
 from carclf.errors import LabelError, did_you_mean, listed
 from carclf.head_data import HeadData
@@ -67,27 +68,29 @@ def read_column(
     return HeadData(head.kind, label_set, none_label, targets), [*findings, *bad]
 
 
-def compare_with_folder(table: LabelTable, photos: Sequence[str], folder: Path) -> Iterator[Finding]:
+def compare_with_folder(table: LabelTable, files: Sequence[PhotoFile], folder: Path) -> Iterator[Finding]:
     """Names lines without a photo, and photos without a line.
 
     Args:
         table: the label table.
-        photos: names of the photos in the folder.
+        files: the photos in the folder.
         folder: the photo folder.
     """
+    photos = [file.name for file in files]
     there, named = set(photos), set(table.photos)
     missing = tuple(name for name in table.photos if name not in there)
     if missing:
-        mend = "Is it the right folder?" if len(missing) == len(table.photos) else "Add them or delete their lines."
+        mend = "Is it the right folder?" if len(missing) == len(table.photos) else "Add the photos or delete the lines."
         text = f"{counted(len(missing), 'line')} of {table.path.name} without a photo in {folder}. {mend}"
         yield Finding("label without photo", "unsound", text, photos=missing, notes=_likely_names(missing, photos))
     unlisted = tuple(name for name in photos if name not in named)
     if unlisted:
         text = (
-            f"{counted(len(unlisted), 'photo')} without a line in {table.path.name}: nobody learns from them or is "
-            "judged by them. Label them, or take them out."
+            f"{counted(len(unlisted), 'photo')} without a line in {table.path.name}: neither trains nor judges. "
+            "Label it, or take it out."
         )
-        yield Finding("photo without label", "note", text, photos=unlisted)
+        notes = {file.name: file.problem for file in files if file.problem and file.name not in named}
+        yield Finding("photo without label", "note", text, photos=unlisted, notes=notes)
 
 
 def note_unlabelled(table: LabelTable, heads: dict[str, HeadData]) -> Iterator[Finding]:
@@ -97,7 +100,8 @@ def note_unlabelled(table: LabelTable, heads: dict[str, HeadData]) -> Iterator[F
     labelled = np.any([head.labelled for head in heads.values()], axis=0)
     empty = tuple(name for name, one in zip(table.photos, labelled, strict=True) if not one)
     if empty:
-        text = f"{counted(len(empty), 'photo')} in {table.path.name} without a label of any head. Label them."
+        text = f"{counted(len(empty), 'photo')} in {table.path.name} without a label of any head: neither trains nor "
+        text += "judges. Label it."
         yield Finding("photo without label", "note", text, photos=empty)
 
 

@@ -80,8 +80,8 @@ def make_mask_head(
         empty, findings = _known_empty(name, head.empty_where, table)
     masks = tuple(sources.get(row, MaskSource(label_set) if row in empty else None) for row in range(len(table.photos)))
     # what the masks show is read later, with the photos' sizes
-    targets = np.array([NOT_LABELLED if mask is None else int(bool(mask.shapes)) for mask in masks], np.int8)
-    return HeadData("segmentation", label_set, None, targets, masks), findings
+    targets = [NOT_LABELLED if mask is None else int(not mask.mask and mask.shows_something) for mask in masks]
+    return HeadData("segmentation", label_set, None, np.array(targets, np.int8), masks), findings
 
 
 def look_at_masks(head: HeadData, frames: Sequence[Frame | None], workers: int | None) -> dict[int, SeenMask]:
@@ -104,12 +104,14 @@ def look_at_masks(head: HeadData, frames: Sequence[Frame | None], workers: int |
 
 
 def usable(head: HeadData, seen: Mapping[int, SeenMask]) -> HeadData:
-    """The head without the masks that cannot be used, and with what the others show."""
+    """The head without the masks that cannot be used, and with what the others show, as a run takes it."""
     targets, masks = head.targets.copy(), list(head.masks)
     for row, mask in seen.items():
-        targets[row] = NOT_LABELLED if mask.kind else int(bool(mask.class_ids))
-        if mask.kind:
-            masks[row] = None
+        source = masks[row]
+        if mask.kind or source is None:
+            targets[row], masks[row] = NOT_LABELLED, None
+        else:
+            targets[row] = int(source.shows_something)
     return replace(head, targets=targets, masks=tuple(masks))
 
 
@@ -127,29 +129,29 @@ def judge_masks(
     """
     for kind in dict.fromkeys(mask.kind for mask in seen.values() if mask.kind):
         notes = {photos[row]: mask.problem for row, mask in seen.items() if mask.kind == kind}
-        text = f"{counted(len(notes), 'mask')} that a run refuses. {_first(notes)}"
-        yield Finding(kind, "unsound", text, name, tuple(notes), notes)
+        text = f"{counted(len(notes), 'mask')} that a run refuses: {_first(notes)}"
+        yield Finding(kind, "unsound", text, name, tuple(notes), notes if len(notes) > 1 else {})
     fine = {row: mask for row, mask in seen.items() if not mask.kind}
     gone = [row for row, mask in fine.items() if mask.outside >= 1]
-    text = "{} marked wholly outside the photo: nothing of them is left. Draw them again on this very photo."
+    text = "{}: all regions lie outside the photo, nothing of them is left. Draw them again on this very photo."
     yield from _rows("region outside the photo", "unsound", name, photos, (gone, text, {}))
     out = {
         photos[row]: f"{mask.outside:.0%} of a side" for row, mask in fine.items() if most_outside < mask.outside < 1
     }
     rows = [row for row, mask in fine.items() if most_outside < mask.outside < 1]
-    text = "{} with regions that stick out; they are cut off. Were they drawn on another size of the photo?"
+    text = "{}: regions stick out and are cut off. Were they drawn on another size of the photo?"
     yield from _rows("region outside the photo", "warning", name, photos, (rows, text, out))
     ignored = [row for row, mask in fine.items() if not mask.class_ids and mask.ignored and mask.outside < 1]
-    text = "{} whose mask holds background and ignored pixels only. Mark something, or delete the mask."
+    text = "{}: the mask holds background and ignored pixels only. Mark something, or delete the mask."
     yield from _rows("empty mask", "warning", name, photos, (ignored, text, {}))
     empty = [row for row, mask in fine.items() if not mask.class_ids and not mask.ignored and mask.outside < 1]
-    text = "{} whose mask shows nothing, which means: known to have nothing. Delete the masks nobody has drawn yet."
+    text = "{}: the mask shows nothing, which means: known to have nothing. Delete masks that nobody has drawn yet."
     yield from _rows("empty mask", "note", name, photos, (empty, text, {}))
     bare = [row for row in range(len(photos)) if head.masks[row] is None]
     if bare and len(bare) < len(photos):
         text = (
-            f"{counted(len(bare), 'photo')} without an annotation for {name}: they neither train nor judge it. If they "
-            "are known to have nothing, say so with empty_where."
+            f"{counted(len(bare), 'photo')} without an annotation for {name}: neither trains nor judges it. Where it "
+            "is known that there is nothing, say so with empty_where."
         )
         yield Finding("photo without mask", "note", text, name, tuple(photos[row] for row in bare))
 
@@ -172,7 +174,7 @@ def _look(source: MaskSource | None, frame: Frame | None) -> SeenMask:
     try:
         mask = source.load(frame)
     except AnnotationError as problem:
-        return SeenMask(kind=_kind_of(source), problem=str(problem))
+        return SeenMask(kind=_kind_of(source, frame), problem=str(problem))
     except CarclfError as problem:
         return SeenMask(kind="unreadable mask", problem=str(problem))
     found = np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORED_PIXEL + 1))
@@ -181,10 +183,11 @@ def _look(source: MaskSource | None, frame: Frame | None) -> SeenMask:
     return SeenMask(ids, seen, outside, ignored=bool((found == IGNORED_PIXEL).any()))
 
 
-def _kind_of(source: MaskSource) -> str:
+def _kind_of(source: MaskSource, frame: Frame) -> str:
     """What an annotation that cannot be drawn suffers from."""
     if source.mask is None:
-        return "mask of another size" if source.size is not None else "mask that cannot be drawn"
+        fits = source.size in (None, (frame.width, frame.height), frame.stored)
+        return "mask that cannot be drawn" if fits else "mask of another size"
     try:
         load_class_mask(source.mask, source.label_set)
     except CarclfError:

@@ -111,31 +111,31 @@ def judge_files(
         on_bad_photo: what a run does with photos that it cannot read: "skip" or "stop".
     """
     stops = on_bad_photo == "stop"
-    then = "A run stops here: replace them" if stops else "A run leaves them out: replace them, or delete their lines"
+    then = (
+        "A run stops at it: replace the file" if stops else "A run leaves it out: replace the file, or delete its line"
+    )
     bad: Severity = "unsound" if stops else "warning"
     unreadable = [file for file in files if file.problem and not file.format]
     broken = [file for file in files if file.problem and file.format]
     whole = [file for file in files if not file.problem]
-    yield from _one("unreadable photo", bad, unreadable, f"{{}} cannot be read. {then}.", lambda file: file.problem)
-    text = f"{{}} cannot be decoded, as a rule because the file is cut off. {then}."
+    yield from _one("unreadable photo", bad, unreadable, f"{{}}: cannot be read. {then}.", lambda file: file.problem)
+    text = f"{{}}: cannot be decoded, as a rule because the file is cut off. {then}."
     yield from _one("truncated photo", bad, broken, text, lambda file: file.problem)
     tiny = [file for file in whole if _short_side(file) < settings.least_side]
-    text = f"{{}} with a shorter side below {settings.least_side} pixels. Look for larger copies."
+    text = f"{{}}: the shorter side has less than {settings.least_side} pixels. Look for larger copies."
     yield from _one("tiny photo", "warning", tiny, text, _shown_size)
     dark = [file for file in whole if file.brightness < settings.least_brightness]
-    text = "{} too dark to show much. Look whether one can see what the labels say; if not, delete its line."
+    text = "{}: too dark to show much. Look whether one can see what the labels say; if not, delete its line."
     yield from _one("dark photo", "warning", dark, text, lambda file: f"brightness {file.brightness:.0f} of 255")
     told = {file.name for file in [*tiny, *dark]}  # there, no edges say little
     blurred = [file for file in whole if file.sharpness < settings.least_sharpness and file.name not in told]
-    text = "{} blurred, or without any detail. Look whether one can see what the labels say; if not, delete its line."
+    text = "{}: blurred, or without any detail. Look whether one can see what the labels say; if not, delete its line."
     yield from _one("blurred photo", "warning", blurred, text, lambda file: f"sharpness {file.sharpness:.0f}")
     misnamed = [file for file in files if _is_misnamed(file)]
-    text = "{} whose content is of another format than the suffix says. Rename the file and its line."
+    text = "{}: the content is of another format than the suffix says. Rename the file, in the label table, too."
     yield from _one("wrong extension", "warning", misnamed, text, lambda file: f"is {file.format}")
     if others:
-        text = (
-            f"{counted(len(others), 'file')} in the photo folder that are no photos by their suffix; nobody reads them."
-        )
+        text = f"{counted(len(others), 'file')} in the photo folder: no photo by the suffix; nobody reads it."
         yield Finding("no photo", "note", text, photos=tuple(others))
 
 

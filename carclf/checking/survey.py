@@ -98,9 +98,11 @@ def survey_data(config: Config) -> Survey:
     if _is_there(source.photos, Path.is_dir):
         LOG.info("Looking at the photos.")
         files, others = look_at_files(source.photos, table.photos if table else (), config.workers)
-        findings += judge_files(files, others, config.check, source.on_bad_photo)
+        named = set(table.photos) if table else {file.name for file in files}
+        used = [file for file in files if file.name in named]  # others may be anything: masks, pictures of results
+        findings += judge_files(used, others, config.check, source.on_bad_photo)
         if table is not None:
-            findings += compare_with_folder(table, [file.name for file in files], source.photos)
+            findings += compare_with_folder(table, files, source.photos)
     labels = Labels(table)
     if table is not None:
         LOG.info("Looking at labels and masks.")
