@@ -34,6 +34,9 @@ PHOTO_SUFFIXES = (
 )
 
 MOST_PIXELS = 300_000_000  # phones take 200 million; a small file may claim any number and fill the memory
+_TURNED_BY_PILLOW = "TIFF"  # which comes upright from Pillow, its size as well
+_JPEG = b"\xff\xd8"
+_JPEG_HEAD_BYTES = 256 * 1024  # where size and EXIF data stand as a rule; other formats may have them at the end
 _EXIF_ORIENTATION = 0x0112
 UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright already
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -148,6 +151,13 @@ def photo_frame(path: Path) -> Frame:
     Raises:
         PhotoError: if the file cannot be read or is not a photo.
     """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_JPEG_HEAD_BYTES)
+        if head.startswith(_JPEG):
+            return read_head(head, str(path))[1]
+    except (OSError, PhotoError):
+        pass  # nothing there, or a longer head
     return read_head(read_bytes(path), str(path))[1]
 
 
@@ -160,7 +170,8 @@ def read_head(data: bytes, name: str) -> tuple[str, Frame]:
     with _identify(data, name) as image:
         (width, height), orientation = image.size, _orientation(image)
         kind = image.format or ""
-    return kind, Frame(height, width, orientation) if orientation >= 5 else Frame(width, height, orientation)
+    lying = orientation >= 5 and kind != _TURNED_BY_PILLOW
+    return kind, Frame(height, width, orientation) if lying else Frame(width, height, orientation)
 
 
 def photo_sha256(path: Path) -> str:
@@ -225,7 +236,7 @@ def open_image(data: bytes, name: str, draft_size: int | None) -> Image.Image:
         image.load()
     except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, zlib.error …
         raise PhotoError(f"{name}: cannot be decoded, it may be cut off ({error}).") from error
-    turn = UPRIGHT.get(orientation)
+    turn = UPRIGHT.get(orientation) if image.format != _TURNED_BY_PILLOW else None
     return image if turn is None else image.transpose(turn)
 
 

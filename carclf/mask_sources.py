@@ -1,5 +1,6 @@
 """Annotations × photos: where the mask of every photo comes from."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,7 +138,8 @@ def find_mask_sources(
         except AnnotationError as problem:
             problems.append(str(problem))
             continue
-        twice = [photos[index] for index in matched.values() if index in sources]
+        times = Counter(matched.values())
+        twice = [photos[index] for index in times if index in sources or times[index] > 1]
         if twice:
             problems.append(f"{annotation.path.name}: {listed(twice)}: annotated twice. Keep one annotation.")
         sources |= {index: found[key] for key, index in matched.items()}

@@ -10,9 +10,11 @@ from PIL import Image, ImageOps
 
 from carclf.errors import PhotoError, RunDirError
 from carclf.images import (
+    Frame,
     decode_photo,
     find_photos,
     mirror,
+    photo_frame,
     photo_sha256,
     photo_size,
     read_full_photo,
@@ -69,17 +71,28 @@ def test_jpegs_are_decoded_at_the_smallest_scale_that_covers_the_size(sides: tup
     np.testing.assert_array_equal(decode_photo(data, 64), decode_photo(encoded(reduced), 64))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_comes_upright(tmp_path: Path, orientation: int) -> None:
+def test_every_exif_orientation_comes_upright(tmp_path: Path, orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = tmp_path / "turned.png"
-    path.write_bytes(encoded(picture(), exif=exif))
-    with Image.open(path) as turned:
+    with Image.open(io.BytesIO(encoded(picture(), exif=exif))) as turned:
         upright = ImageOps.exif_transpose(turned)
+    path = tmp_path / "turned"
+    path.write_bytes(encoded(picture(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {})))
     np.testing.assert_array_equal(read_full_photo(path), np.asarray(upright))
     assert photo_size(path) == upright.size
+    assert photo_frame(path).stored == picture().size
     np.testing.assert_allclose(read_photo(path, 32), decode_photo(encoded(upright), 32), atol=1e-6)
+
+
+def test_the_size_of_a_jpeg_is_found_wherever_its_head_ends(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "photo"
+    for profile in (b"", b"x" * 600_000):  # a colour profile longer than the head that is read first
+        path.write_bytes(encoded(picture(), "JPEG", exif=exif, icc_profile=profile))
+        assert photo_frame(path) == Frame(picture().height, picture().width, 6)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
