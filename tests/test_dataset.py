@@ -94,7 +94,7 @@ def test_mask_files_belong_to_the_photos_named_alike(folder: Path) -> None:
 def test_a_mask_file_without_a_pixel_of_a_class_shows_nothing(folder: Path) -> None:
     (folder / "masks" / "sub").mkdir(parents=True)
     Image.fromarray(np.array([[0, 255]] * 8, np.uint8)).save(folder / "masks" / "a.png")
-    Image.new("L", (14, 8), 1).save(folder / "masks" / "sub" / "c.png")
+    Image.fromarray(np.array([[1, 255] * 7] * 8, np.uint8)).save(folder / "masks" / "sub" / "c.png")
     annotations = [AnnotationConfig(format="masks", path=folder / "masks", head="mask")]
     assert load(folder, annotations=annotations).heads["mask"].targets.tolist() == [0, 0, 1, 0]
     (folder / "masks" / "a.png").write_bytes(b"no picture")  # its reason is told when it is loaded
