@@ -125,7 +125,7 @@ def test_labels_most_likely_wrong_have_their_place(small: SmallSet) -> None:
     issue = LabelIssue("severity", "p00.png", ("minor",), ("severe",), 0.93, "wrong class")
     page = make_page(replace(small.survey(), suspects={"severity": [issue]}), 24, 1)
     text = re.sub(r"\s+", " ", parse(page).text)
-    assert "severity: 1 label p00.png given minor, believed severe 93 %" in text
+    assert "severity: 1 label in doubt, the likeliest errors first p00.png given minor, believed severe 93 %" in text
 
 
 def test_labels_changed_since_the_run_are_no_longer_suspected(small: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,3 +217,12 @@ def test_the_folds_are_those_of_a_run(small: SmallSet) -> None:
     assert [share.labels["severity"]["severe"] for share in survey.folds] == np.bincount(fold[severe]).tolist()
     for head, data in survey.labels.heads.items():
         assert np.array_equal(data.targets, dataset.heads[head].targets)
+
+
+def test_a_photo_annotated_twice_is_told(small: SmallSet) -> None:
+    (small.folder / "more").mkdir()
+    write_mask(small.folder / "more" / "p00.png")
+    small.annotations.append({"format": "masks", "path": "more", "head": "damage_mask"})
+    finding = the(small.survey(), "annotation")
+    assert finding.text.startswith("more: 1 photo annotated twice.")
+    assert (finding.severity, finding.photos) == ("unsound", ("p00.png",))

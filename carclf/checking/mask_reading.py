@@ -1,6 +1,7 @@
 """Annotations and masks, read as far as they can be read; regions that stick out of their photos."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -62,7 +63,8 @@ def read_sources(
             findings.append(Finding(_ANNOTATION, "unsound", f"{listed(places, most=10)}: {what}", name))
         matched, several = match_photos(list(found), table.photos)
         findings += _match_findings(name, annotation, table, (found, matched, several))
-        twice = tuple(table.photos[row] for row in matched.values() if row in sources)
+        times = Counter(matched.values())
+        twice = tuple(table.photos[row] for row in times if row in sources or times[row] > 1)
         if twice:
             text = f"{annotation.path.name}: {counted(len(twice), 'photo')} annotated twice. Keep one annotation."
             findings.append(Finding(_ANNOTATION, "unsound", text, name, twice))

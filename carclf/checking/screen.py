@@ -58,7 +58,7 @@ def _summary(survey: Survey) -> list[str]:
         shares = ", ".join(f"{fold.photos:,}" for fold in survey.folds)
         lines.append(f"{len(survey.folds)} folds of {shares} photos.")
     for head, issues in survey.suspects.items():
-        lines.append(f"{escape(head)}: {counted(len(issues), 'label')} most likely wrong by the last run.")
+        lines.append(f"{escape(head)}: {counted(len(issues), 'label')} that the last run doubts.")
     unsound = sum(finding.severity == "unsound" for finding in survey.findings)
     said = (
         "Sound."
