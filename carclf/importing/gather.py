@@ -103,6 +103,8 @@ class Gatherer:
             return self._gather(record)
         except (ValueError, CarclfError) as problem:
             what = "; ".join(str(problem).splitlines()).removeprefix(f"{record.place}: ")
+            if record.mask is not None and "class id" in what:
+                what += " Say what the ids mean by a label file, line i for class id i: --labels FILE."
             return Problem(record.place, what)
 
     def _gather(self, record: Record) -> Gathered:
@@ -184,6 +186,8 @@ class Gatherer:
                 what = "has no name, but others have. Say what it is with --map =class, or leave it out with --map ="
                 raise ValueError(f"region {index} {what}.")
             values = self.plan.renames.of(names)
+            for value in values:
+                check_class(value)
             if len(values) > 1 and IGNORED not in values and sum(value in label_set.names for value in values) != 1:
                 raise ValueError(
                     f"region {index} has several names: {listed(values)}. Say which attribute holds the class with "

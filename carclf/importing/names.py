@@ -49,9 +49,18 @@ def check_class(name: str) -> None:
         )
 
 
+def is_class(name: str) -> bool:
+    """Whether a label file can hold a class."""
+    try:
+        check_class(name)
+    except ValueError:
+        return False
+    return True
+
+
 def head_name(column: str) -> str:
     """Returns what a column of a table is called as a head: letters, digits, _, - and ."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", column.strip()).lstrip("_.-")[:64]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", column.strip())[:64].strip("_.-")
     if not name:
         raise ValueError(f'"{column}": no head can be called so. Name it with --column head="{column}".')
     return name

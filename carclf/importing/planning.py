@@ -17,6 +17,7 @@ from carclf.label_file import LabelSet, read_label_file
 from carclf.label_table import GROUP_COLUMN
 from carclf.labels import NULL
 
+PHOTO_LABELS = "photo_labels"  # head of labels of whole photos that have no column, beside masks
 NAMELESS = "damage"  # class of regions that nobody has named, where no region of the set has a name
 
 
@@ -41,7 +42,11 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
         LabelError: if a class cannot stand in a label file.
     """
     renames = Renames(options.map)
-    heads = {column: _head_of(column, options) for column in survey.columns}
+    heads = {column: _head_of(column, options, survey.has_masks) for column in survey.columns}
+    if survey.has_masks and options.mask_head in heads.values():
+        raise AnnotationError(
+            f'"{options.mask_head}" is the name of labels of these photos, too. Give the masks another: --head.'
+        )
     for head in {*heads.values(), *([options.mask_head] if survey.has_masks else [])}:
         if head != GROUP_COLUMN:
             check_head("--head", head)
@@ -49,6 +54,11 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
     if survey.has_masks:
         _check_kind(folder, options.mask_head, ("segmentation",))
         known = known_classes(options, folder)
+        if survey.bare_masks and len(known.names) > 1:
+            raise AnnotationError(
+                f"The masks hold class ids, and nothing says what they mean: {options.mask_head} has "
+                f"{listed(known.names)} already. Name them by a label file, line i for class id i: --labels FILE."
+            )
         nameless = _nameless_class(options, survey, known)
         wanted = [*([nameless] if survey.nameless and nameless else []), *survey.classes] or [nameless or NAMELESS]
         colors = {name: color for color, name in options.colors.items()}
@@ -63,6 +73,14 @@ def known_classes(options: ImportOptions, folder: Collection) -> LabelSet:
         given = read_label_file(options.labels)
         return LabelSet(given.names, given.mirror, given.colors, known.path)
     return known
+
+
+def class_names(options: ImportOptions, folder: Collection) -> tuple[str, ...]:
+    """What class ids of masks mean: what --labels says; without it a head of one class has only one answer."""
+    if options.labels is not None:
+        return read_label_file(options.labels).names
+    there = read_classes(folder.label_path(options.mask_head)).names
+    return there if len(there) == 1 else ()
 
 
 def plan_labels(options: ImportOptions, survey: Survey, plan: Plan, folder: Collection) -> dict[str, LabelPlan]:
@@ -92,9 +110,11 @@ def plan_labels(options: ImportOptions, survey: Survey, plan: Plan, folder: Coll
     return plans
 
 
-def _head_of(column: str, options: ImportOptions) -> str:
+def _head_of(column: str, options: ImportOptions, beside_masks: bool) -> str:
     if column != HEAD:
         return GROUP_COLUMN if column == GROUP_COLUMN else head_name(column)
+    if beside_masks:
+        return PHOTO_LABELS
     if options.head is None:
         raise AnnotationError(
             "These annotations label whole photos, and nothing says for which question. Name it: --head severity."

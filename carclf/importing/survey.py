@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from carclf.annotations.classes import IGNORED, LEFT_OUT, Renames
-from carclf.annotations.records import HEAD, ClassMask, Problem, Record
+from carclf.annotations.records import ClassMask, Problem, Record
 from carclf.errors import AnnotationError, did_you_mean, listed
+from carclf.importing.names import is_class
 from carclf.labels import NULL
 
 
@@ -35,6 +36,7 @@ class Survey:
         named: regions with a name.
         nameless: regions without any.
         masks: photos with a mask in place of regions.
+        bare_masks: those of them whose class ids nobody has named.
         empty: photos that are known to show nothing.
         columns: column -> its labels; HEAD = those of no column.
     """
@@ -45,6 +47,7 @@ class Survey:
     named: int = 0
     nameless: int = 0
     masks: int = 0
+    bare_masks: int = 0
     empty: int = 0
     columns: dict[str, Column] = field(default_factory=dict)
 
@@ -52,11 +55,6 @@ class Survey:
     def has_masks(self) -> bool:
         """Whether anything is said of pixels."""
         return bool(self.named or self.nameless or self.masks or self.empty)
-
-    @property
-    def asks_head(self) -> bool:
-        """Whether there are labels of no column."""
-        return HEAD in self.columns
 
 
 def take_survey(records: Iterable[Record | Problem], renames: Renames) -> Survey:
@@ -74,6 +72,7 @@ def take_survey(records: Iterable[Record | Problem], renames: Renames) -> Survey
         survey.empty += record.known_empty
         if record.mask is not None:
             survey.masks += 1
+            survey.bare_masks += not (record.mask.names or record.mask.colors)
             for name in mask_names(record.mask):
                 _note_class(survey, (name,), renames)
         for column, labels in record.labels.items():
@@ -106,13 +105,13 @@ def _note_class(survey: Survey, names: tuple[str, ...], renames: Renames) -> Non
     """A region of several names brings no class: which of them is one must be clear from elsewhere."""
     survey.names.update(dict.fromkeys(names))
     values = renames.of(names)
-    if len(values) == 1 and values[0] != IGNORED:
+    if len(values) == 1 and values[0] != IGNORED and is_class(values[0]):
         survey.classes[values[0]] = None
 
 
 def _note_labels(survey: Survey, name: str, labels: tuple[str, ...], renames: Renames) -> None:
     survey.names.update(dict.fromkeys(labels))
-    values = rename_labels(labels, renames)
+    values = [value for value in rename_labels(labels, renames) if is_class(value)]  # others become problems later
     if not values:
         return
     column = survey.columns.setdefault(name, Column())

@@ -31,10 +31,11 @@ from carclf.importing.gather import Gathered, Gatherer, Plan
 from carclf.importing.merging import Merger
 from carclf.importing.names import has_photo_suffix
 from carclf.importing.options import ImportOptions
-from carclf.importing.planning import LabelPlan, known_classes, make_plan, plan_labels
+from carclf.importing.planning import LabelPlan, class_names, make_plan, plan_labels
 from carclf.importing.summary import Summary, skipped_lines
 from carclf.importing.survey import take_survey
 from carclf.importing.writing import Writer, in_order
+from carclf.label_file import read_label_file
 
 _LOOKED_FOR = 100_000  # files below the source that are counted at most
 
@@ -162,11 +163,11 @@ def _folders(source: Path, options: ImportOptions) -> list[Path]:
 
 
 def _read_options(options: ImportOptions, folder: Collection) -> ReadOptions:
-    known = known_classes(options, folder)
-    colors = dict(options.colors)
+    names, colors = class_names(options, folder), dict(options.colors)
     if not colors and options.labels is not None:
-        colors = {color: name for name, color in zip(known.names, known.colors, strict=True) if color is not None}
-    return ReadOptions(options.attribute, known.names, colors, options.tolerance, options.columns)
+        given = read_label_file(options.labels)
+        colors = {color: name for name, color in zip(given.names, given.colors, strict=True) if color is not None}
+    return ReadOptions(options.attribute, names, colors, options.tolerance, options.columns)
 
 
 def _count_unused(folders: list[Path], used: set[Path], root: Path) -> int:
