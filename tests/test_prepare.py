@@ -97,6 +97,13 @@ def prepared(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return to
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests look at the pictures; drawing them takes most of the time."""
+    monkeypatch.setattr(job_module, "draw_statistics", lambda counts, path: path.write_text("statistics"))
+    monkeypatch.setattr(job_module, "draw_samples", lambda folder, written, names, path: path.write_text("samples"))
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -257,6 +264,7 @@ def test_same_seed_same_bytes_whatever_the_workers_and_the_order(source: Path, p
     assert not (tmp_path / "other_parts" / "valid").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_sizes_are_changed_before_anything_else(source: Path, tmp_path: Path) -> None:
     prepare(read_config(source / "config.json"), PrepareOptions(copies=1, size=40), tmp_path / "set")
     for path in (tmp_path / "set").glob("*/*/*"):
@@ -270,6 +278,7 @@ def test_without_masks_there_are_images_and_labels(source: Path, tmp_path: Path)
     assert not (tmp_path / "set" / "classes.txt").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_earlier_folder_is_replaced_but_for_what_is_not_ours(source: Path, tmp_path: Path) -> None:
     config, to = read_config(source / "config.json"), tmp_path / "set"
     prepare(config, PrepareOptions(copies=1), to)
@@ -292,7 +301,7 @@ def test_a_failure_leaves_nothing_and_the_earlier_folder_as_it_was(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job_module, "draw_samples", full)
+    monkeypatch.setattr(job_module, "draw_statistics", full)
     with pytest.raises(RunDirError, match=r"set: cannot be written \(No space left on device\)"):
         prepare(config, PrepareOptions(copies=0, seed=8), to)
     with pytest.raises(RunDirError):
@@ -301,6 +310,7 @@ def test_a_failure_leaves_nothing_and_the_earlier_folder_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_exchange_that_was_cut_off_is_finished_by_the_next_run(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

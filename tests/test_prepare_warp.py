@@ -1,11 +1,19 @@
 """Photo and mask go through one geometry; masks stay exact."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from carclf.annotations.records import ClassMask
+from carclf.dataset import Photo
+from carclf.label_file import LabelSet
+from carclf.mask_sources import MaskSource
 from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
+from carclf.preparing.output import Job, Recipe, write_photo
 
 STILL = np.arange(256, dtype=np.uint8)  # no class has a mirror image
 CELLS = GeometryRanges().elastic_cells + 3
@@ -151,3 +159,34 @@ def test_light_changes_colours_alone_and_the_same_seed_gives_the_same_noise() ->
         np.testing.assert_array_equal(change_look(photo, look), each)
         assert each.std(axis=(0, 1)).max() <= 1.3 * max(look.noise, 0.5)
         assert (np.diff(look.curves.astype(int), axis=0) >= 0).all()  # brighter stays brighter
+
+
+def test_a_copy_keeps_a_good_part_of_every_class(tmp_path: Path) -> None:
+    # a small dent in the corner: a third of the warps would push it out of the picture
+    photo, mask = np.full((120, 160, 3), 90, np.uint8), np.zeros((120, 160), np.uint8)
+    mask[:8, :10], mask[50:90, 40:100] = 1, 2
+    Image.fromarray(photo).save(tmp_path / "corner.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    label_set = LabelSet(("dent", "scratch"), (0, 1), (None, None), tmp_path / "labels.txt")
+    source = MaskSource(label_set, mask=ClassMask(tmp_path / "mask.png", {1: "dent", 2: "scratch"}))
+    job = Job(0, Photo("corner.png", tmp_path / "corner.png", "0" * 64, None), source, tmp_path / "train", "corner", 40)
+    files = write_photo(job, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
+    pixels = np.array([file.pixels for file in files])
+    assert (pixels[:, 1:3] >= 0.25 * pixels[0, 1:3]).all()
+    assert pixels.sum(axis=1).tolist() == [120 * 160] * 41
+    assert (pixels[:, 3] > 0).mean() > 0.3  # the strong warps are not given up for all
+
+
+def test_a_copy_does_not_depend_on_the_other_copies(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    photo, recipe = (
+        Photo("a.png", tmp_path / "a.png", "5" * 64, None),
+        Recipe(GeometryRanges(), AppearanceRanges(), None, 1, None),
+    )
+    for folder, copies in (("few", 1), ("many", 4)):
+        write_photo(Job(0, photo, None, tmp_path / folder, "a", copies), recipe)
+    few, many = (
+        {file.name: file.read_bytes() for file in (tmp_path / each).rglob("*.png")} for each in ("few", "many")
+    )
+    assert few.items() <= many.items()
+    assert len(set(many.values())) == 5
