@@ -226,3 +226,11 @@ def test_a_photo_annotated_twice_is_told(small: SmallSet) -> None:
     finding = the(small.survey(), "annotation")
     assert finding.text.startswith("more: 1 photo annotated twice.")
     assert (finding.severity, finding.photos) == ("unsound", ("p00.png",))
+
+
+def test_where_no_photo_can_be_read_that_is_the_finding(small: SmallSet) -> None:
+    for path in small.photos.iterdir():
+        path.write_text("no photo")
+    survey = small.survey()
+    assert [finding.kind for finding in unsound(survey)] == ["unreadable photo"]
+    assert found(survey, "heads contradict each other") == []

@@ -108,12 +108,13 @@ def look_at_masks(head: HeadData, frames: Sequence[Frame | None], workers: int |
 def usable(head: HeadData, seen: Mapping[int, SeenMask]) -> HeadData:
     """The head without the masks that cannot be used, and with what the others show, as a run takes it."""
     targets, masks = head.targets.copy(), list(head.masks)
-    for row, mask in seen.items():
-        source = masks[row]
-        if mask.kind or source is None:
-            targets[row], masks[row] = NOT_LABELLED, None
-        else:
+    for row, source in enumerate(head.masks):
+        if source is None or not (source.shapes or source.mask):
+            continue
+        if row in seen and not seen[row].kind:
             targets[row] = int(source.shows_something)
+        else:  # cannot be used, or its photo cannot be read
+            targets[row], masks[row] = NOT_LABELLED, None
     return replace(head, targets=targets, masks=tuple(masks))
 
 

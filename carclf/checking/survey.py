@@ -215,7 +215,8 @@ def _readable(labels: Labels, files: list[PhotoFile]) -> Dataset:
 
 def _find_kin(config: Config, dataset: Dataset) -> tuple[Kin | None, list[Finding]]:
     if not dataset.photos:
-        return None, []
+        text = "No photo can be read that has a line in the label table, so there is nothing to train on."
+        return None, [Finding("unreadable photo", "unsound", text)]
     LOG.info("Comparing the photos.")
     try:
         return find_kin(config, dataset), []
@@ -241,6 +242,7 @@ def _count(config: Config, labels: Labels, kin: Kin | None) -> tuple[list[ClassC
             findings += found
     for name, head in labels.heads.items():
         counts = count_classes(name, head, labels.seen.get(name, {}), group)
-        findings += judge_counts(counts, config.check.rare_photos, config.cross_validation.folds)
+        if kin is not None or head.kind != "segmentation":  # else no mask was looked at
+            findings += judge_counts(counts, config.check.rare_photos, config.cross_validation.folds)
         classes += counts
     return classes, folds, findings
