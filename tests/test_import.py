@@ -150,7 +150,7 @@ def test_photos_without_a_region_are_empty_only_if_that_is_said(tmp_path: Path) 
 def test_regions_outside_are_counted_not_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent"), box("dent", shift=100)]})
     assert run_import("--format", "via", source, "--to", tmp_path / "out") == 0
-    assert "1 regions lie wholly outside their photo: via.json: a.jpg" in capsys.readouterr().out
+    assert "1 region wholly outside the photo: via.json: a.jpg" in capsys.readouterr().out
 
 
 def test_derived_heads_stand_in_the_config_and_read(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_bad_records_are_listed_and_the_others_go_on(tmp_path: Path, capsys: pyt
     words = ["--format", "via", source, "--to", tmp_path / "out"]
     assert run_import(*words) == 0
     out = capsys.readouterr().out
-    assert "4 records read: 1 photos made, 3 skipped" in out
+    assert "4 records read: 1 photo made, 3 skipped" in out
     assert "skipped 1 ×: the photo is not in" in out
     found = reasons(tmp_path / "out")
     assert "cut off" in found["via.json: cut.jpg"]

@@ -68,7 +68,13 @@ def draw_labelme(folder: Path) -> None:
     data = base64.b64encode((folder / "kept.jpg").read_bytes()).decode()
     (folder / "kept.jpg").unlink()  # the photo lies in the json alone
     shape: dict[str, Any] = {"label": "dent", "points": CORNERS, "shape_type": "polygon", "flags": {}}
-    photo: dict[str, Any] = {"version": "5.0", "flags": {"wet": True}, "shapes": [shape], "imagePath": "a.jpg", "imageData": data}
+    photo: dict[str, Any] = {
+        "version": "5.0",
+        "flags": {"wet": True},
+        "shapes": [shape],
+        "imagePath": "a.jpg",
+        "imageData": data,
+    }
     photo |= {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}
     (folder / "a.json").write_text(json.dumps(photo))
 
@@ -125,7 +131,7 @@ def test_all_formats_into_one_folder_agree(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / name).mkdir()
         draw(tmp_path / name)
         assert run_import("--format", name, tmp_path / name, "--to", tmp_path / "out", "--strict") == 0
-    assert "0 photos made, 1 were there already" in capsys.readouterr().out
+    assert "0 photos made, 1 there already" in capsys.readouterr().out
     assert (tmp_path / "out/labels.csv").read_text() == "name,photo_labels\na.jpg,wet\n"
     assert not (tmp_path / "out/conflicts.csv").exists()
 

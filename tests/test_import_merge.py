@@ -24,8 +24,8 @@ def test_the_same_import_again_changes_nothing(tmp_path: Path, capsys: pytest.Ca
     assert run_import(*words) == 0
     assert contents(tmp_path / "out") == before
     out = capsys.readouterr().out
-    assert "0 photos made, 3 were there already (same content), 1 skipped" in out
-    assert "0 masks made, 2 were there already" in out
+    assert "0 photos made, 3 there already (same content), 1 skipped" in out
+    assert "0 masks made, 2 there already" in out
 
 
 def test_the_same_content_is_one_row_whatever_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +35,7 @@ def test_the_same_content_is_one_row_whatever_its_name(tmp_path: Path, capsys: p
     (tmp_path / "two" / "other.jpg").write_bytes((tmp_path / "one" / "a.jpg").read_bytes())
     second = write_via(tmp_path / "two" / "via.json", {"other.jpg": [box("door")]})
     run_import("--format", "via", first, "--to", tmp_path / "out")
-    assert "1 have the same content as another one" in capsys.readouterr().out
+    assert "1 of the same content as another one" in capsys.readouterr().out
     run_import("--format", "via", second, "--to", tmp_path / "out", "--head", "part_mask")
     assert (tmp_path / "out/labels.csv").read_text() == "name\na.jpg\n"
     assert [path.name for path in (tmp_path / "out/photos").iterdir()] == ["a.jpg"]
@@ -71,7 +71,7 @@ def test_other_masks_of_a_head_are_conflicts_and_change_nothing(
     before = read_ids(tmp_path / "out", "damage_mask", "a.jpg")
     words = ["--format", "via", tmp_path / "two.json", "--to", tmp_path / "out", "--photos", tmp_path]
     assert run_import(*words) == 0
-    assert "1 conflicts with what was there" in capsys.readouterr().out
+    assert "1 conflict with what was there" in capsys.readouterr().out
     np.testing.assert_array_equal(read_ids(tmp_path / "out", "damage_mask", "a.jpg"), before)
     rows = read_table(tmp_path / "out" / "conflicts.csv")
     assert [(row["photo"], row["head"], row["from"]) for row in rows] == [("a.jpg", "damage_mask", "two.json: a.jpg")]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from carclf.errors import PhotoError, RunDirError, listed
-from carclf.files import write_json, write_text
+from carclf.files import PARTIAL, write_json, write_text
 from carclf.images import photo_sha256
 from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, read_label_table
 from carclf.labels import split_cell
@@ -132,6 +132,8 @@ def open_collection(root: Path, workers: int) -> Collection:
         LabelError: if labels.csv was edited and is wrong now.
     """
     _check_folder(root)
+    for path in root.glob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
     state = _read_object(root / STATE)
     config = _read_object(root / CONFIG)
     made = Collection(root, imports=state.get("imports", []), config=config, unfinished=(root / UNFINISHED).exists())

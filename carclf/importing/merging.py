@@ -44,9 +44,8 @@ class Merger:
         """
         name, is_new = self.folder.place_photo(photo.name, photo.sha256)
         target = self.folder.root / PHOTOS / name
-        if is_new or not target.exists():
-            if not target.exists():
-                self.writer.write_photo(photo, target)
+        if not self.writer.has(target):
+            self.writer.write_photo(photo, target)
         self._count(name, is_new)
         self.used.update(photo.used)
         for head, labels in photo.labels.items():
@@ -80,7 +79,7 @@ class Merger:
         states = self.folder.masks.setdefault(self.mask_head, {})
         path = self.folder.mask_path(self.mask_head, name)
         there = states.get(name) or self._unknown_mask(path)
-        if there is None or (there == mask.state and not path.exists()):
+        if there is None or (there == mask.state and not self.writer.has(path)):
             self.writer.write_mask(mask.png, path)
             counts[0] += 1
         elif there.digest == mask.state.digest:

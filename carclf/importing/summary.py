@@ -60,25 +60,26 @@ class Summary:
 
 def summary_text(summary: Summary) -> str:
     """Returns the lines that are shown when an import is done."""
-    photos = f"{summary.made} photos made"
+    photos = f"{_many(summary.made, 'photo')} made"
     if summary.there:
-        photos += f", {summary.there} were there already (same content)"
+        photos += f", {summary.there} there already (same content)"
     if summary.twins:
-        photos += f", {summary.twins} have the same content as another one and share its row"
+        photos += f", {summary.twins} of the same content as another one of them, whose row they share"
     lines = [
         f"{summary.format} {summary.source} -> {summary.to}",
-        f"  {summary.records} records read: {photos}, {summary.num_skipped} skipped",
+        f"  {_many(summary.records, 'record')} read: {photos}, {summary.num_skipped} skipped",
     ]
     for what, heads in (("masks", summary.masks), ("labels", summary.labels)):
         for head, (new, same) in heads.items():
-            also = f", {same} were there already" if same else ""
+            also = f", {same} there already" if same else ""
             classes = summary.classes.get(head)
-            known = f"; {len(classes)} classes: {listed(classes, 10)}" if classes else ""
+            known = f"; {_many(len(classes), 'class', 'classes')}: {listed(classes, 10)}" if classes else ""
             lines.append(f"  {head}: {new} {what} made{also}{known}")
     if summary.outside:
-        lines.append(f"  {summary.outside} regions lie wholly outside their photo: {listed(summary.outside_at, 3)}")
+        regions = _many(summary.outside, "region")
+        lines.append(f"  {regions} wholly outside the photo: {listed(summary.outside_at, 3)}")
     if summary.not_mentioned:
-        lines.append(f"  {summary.not_mentioned} photos of the source are not mentioned and were left there")
+        lines.append(f"  {_many(summary.not_mentioned, 'photo')} of the source not mentioned and left there")
     lines += [f"  {line}" for line in skipped_lines(summary.skipped)]
     lines += _conflict_lines(summary.conflicts)
     return "\n".join(lines)
@@ -99,9 +100,13 @@ def skipped_lines(skipped: Sequence[Sequence[str]]) -> list[str]:
 def _conflict_lines(conflicts: Sequence[Sequence[str]]) -> list[str]:
     if not conflicts:
         return []
-    lines = [f"  {len(conflicts)} conflicts with what was there, which stays (all of them in conflicts.csv):"]
+    lines = [f"  {_many(len(conflicts), 'conflict')} with what was there, which stays (all of them in conflicts.csv):"]
     lines += [
         f"    {photo}, {head}: there {was}, came {came} ({place})"
         for photo, head, was, came, place in conflicts[:_MOST]
     ]
     return lines
+
+
+def _many(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

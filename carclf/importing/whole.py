@@ -17,6 +17,7 @@ from carclf.errors import AnnotationError
 from carclf.files import digest, locked, remove_partial_files
 from carclf.importing.classes import read_classes
 from carclf.importing.collection import (
+    LABELS,
     MASKS,
     PHOTOS,
     Collection,
@@ -59,7 +60,7 @@ def import_set(options: ImportOptions, progress: bool | None = None) -> Summary:
     refuse_links(root, (options.mask_head,))
     with locked(root):
         folder = open_collection(root, workers())
-        for part in (PHOTOS, MASKS):
+        for part in (PHOTOS, MASKS, LABELS):  # not the results: a run may be at work there
             remove_partial_files(root / part)
         template = read_template(options, root)
         reading = _read_options(options, folder)

@@ -25,15 +25,22 @@ class Writer:
         self.root, self._pool, self._copy = root, pool, copy
         self._pending: deque[Future[None]] = deque()
         self._checked: set[Path] = set()
+        self._begun: set[Path] = set()
+
+    def has(self, target: Path) -> bool:
+        """Whether a file is there or on its way."""
+        return target in self._begun or target.exists()
 
     def write_photo(self, photo: Gathered, target: Path) -> None:
         """Links or copies a photo to a place where nothing stands."""
         self._check(target)
+        self._begun.add(target)
         self._submit(lambda: _write_photo(photo, target, self._copy))
 
     def write_mask(self, png: bytes, target: Path) -> None:
         """Writes a mask."""
         self._check(target)
+        self._begun.add(target)
         self._submit(lambda: write_whole(target, lambda file: file.write_bytes(png)))
 
     def finish(self) -> None:
