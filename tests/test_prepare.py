@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps
 
 from carclf.cli import main
 from carclf.config import read_config
-from carclf.errors import CarclfError, RunDirError
+from carclf.errors import CarclfError, PhotoError, RunDirError
 from carclf.label_file import read_label_file
 from carclf.preparing import job as job_module
 from carclf.preparing.job import prepare
@@ -265,6 +266,21 @@ def test_same_seed_same_bytes_whatever_the_workers_and_the_order(source: Path, p
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_photos_that_cannot_be_read_are_named_or_stop_it(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path / "source")
+    cut = tmp_path / "source" / "photos" / "p01.jpg"
+    cut.write_bytes(cut.read_bytes()[:400])
+    config = read_config(tmp_path / "source" / "config.json")
+    tree = prepare(config, PrepareOptions(copies=0), tmp_path / "set")
+    assert [photo["name"] for photo in tree["left_out"]["unreadable"]] == ["p01.jpg"]
+    assert sum(counts["photos"] for counts in tree["counts"].values()) == 36
+    strict = config.model_copy(update={"dataset": config.dataset.model_copy(update={"on_bad_photo": "stop"})})
+    with pytest.raises(PhotoError, match=r"p01\.jpg: cannot be decoded"):
+        prepare(strict, PrepareOptions(copies=0), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_sizes_are_changed_before_anything_else(source: Path, tmp_path: Path) -> None:
     prepare(read_config(source / "config.json"), PrepareOptions(copies=1, size=40), tmp_path / "set")
     for path in (tmp_path / "set").glob("*/*/*"):
@@ -360,6 +376,6 @@ def test_the_command_says_what_was_made(source: Path, tmp_path: Path, capsys: py
     assert main(words) == 0
     told = capsys.readouterr().err
     assert "and 2" in told
-    assert 'left out: 3 photos that nobody drew a mask of for head "mask"' in told
+    assert 'left out, as nobody drew their mask for head "mask": 3.' in told
     assert main([*words, "--valid", "2"]) == 2
     assert "--valid: 2 is no share of the photos" in capsys.readouterr().err

@@ -23,11 +23,11 @@ def execute(options: argparse.Namespace) -> int:
     tree = prepare(config, wanted, options.to)
     for split, counts in tree["counts"].items():
         copies = f", and {counts['copies']} copies" if counts["copies"] else ""
-        LOG.info("%s: %d photos of %d groups%s.", split, counts["photos"], counts["groups"], copies)
+        LOG.info("%s: photos %d, groups %d%s.", split, counts["photos"], counts["groups"], copies)
     without = tree["left_out"]["without_mask"]
     if without:
-        LOG.info('left out: %d photos that nobody drew a mask of for head "%s".', without, tree["settings"]["head"])
-    LOG.info("%s: %s is the picture of the counts, %s shows copies.", options.to, "statistics.png", "samples.png")
+        LOG.info('left out, as nobody drew their mask for head "%s": %d.', tree["settings"]["head"], without)
+    LOG.info("%s: statistics.png is the picture of the counts, samples.png shows copies.", options.to)
     return DONE
 
 

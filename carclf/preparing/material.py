@@ -10,6 +10,7 @@ from PIL import Image
 
 from carclf.app import num_workers, read_dataset, warn_of_skipped
 from carclf.config import Config, check_paths
+from carclf.config_data import DatasetConfig
 from carclf.dataset import Dataset, Photo
 from carclf.errors import AnnotationError, CarclfError, ConfigError, PhotoError, did_you_mean, listed, raise_all
 from carclf.images import photo_frame
@@ -84,6 +85,9 @@ def gather(config: Config, wanted_head: str | None) -> Material:
     head = _choose_head(config, wanted_head)
     dataset = read_dataset(config)
     kin = find_kin(config, dataset)
+    bad = kin.dataset.skipped[len(dataset.skipped) :]
+    if isinstance(config.dataset, DatasetConfig) and config.dataset.on_bad_photo == "stop":
+        raise_all(PhotoError, [photo.reason for photo in bad])
     warn_of_skipped(kin.dataset)
     part, without = np.arange(len(kin.dataset.photos)), np.array([], np.int64)
     if head is not None:
