@@ -88,11 +88,11 @@ class Collection:
         """Writes labels into an empty cell; returns what stands there if it is something else."""
         if column not in self.columns:
             self.columns.append(column)
-        there = self.rows[name].get(column, "")
+        there, cell = self.rows[name].get(column, ""), ";".join(labels)
         if not there:
-            self.rows[name][column] = ";".join(labels)
-            return None
-        return None if set(split_cell(there)) == set(labels) else there
+            self.rows[name][column] = cell
+        same = there in ("", cell) or (column != GROUP_COLUMN and set(split_cell(there)) == set(labels))
+        return None if same else there
 
     def has_labels(self, column: str) -> bool:
         """Whether any photo is labelled there."""

@@ -21,6 +21,7 @@ from carclf.importing.classes import palette
 from carclf.importing.collection import MaskState
 from carclf.importing.names import SUFFIX_OF, check_class, has_photo_suffix, safe_photo_name
 from carclf.importing.survey import rename_labels
+from carclf.label_table import GROUP_COLUMN
 from carclf.labels import IGNORED_PIXEL, NULL, LabelSet
 from carclf.mask_sources import MaskSource, make_mask_source
 
@@ -146,8 +147,11 @@ class Gatherer:
         raise problem
 
     def _labels(self, record: Record) -> dict[str, tuple[str, ...]]:
-        found = {}
+        found: dict[str, tuple[str, ...]] = {}
         for column, given in record.labels.items():
+            if column == GROUP_COLUMN:
+                found[column] = given
+                continue
             labels = rename_labels(given, self.plan.renames)
             if NULL in labels and len(labels) > 1:
                 raise ValueError(f"{column}: {NULL} stands beside {listed(labels)}. Delete one of them.")

@@ -7,6 +7,7 @@ from carclf.annotations.classes import IGNORED, LEFT_OUT, Renames
 from carclf.annotations.records import ClassMask, Problem, Record
 from carclf.errors import AnnotationError, did_you_mean, listed
 from carclf.importing.names import is_class
+from carclf.label_table import GROUP_COLUMN
 from carclf.labels import NULL
 
 
@@ -110,6 +111,9 @@ def _note_class(survey: Survey, names: tuple[str, ...], renames: Renames) -> Non
 
 
 def _note_labels(survey: Survey, name: str, labels: tuple[str, ...], renames: Renames) -> None:
+    if name == GROUP_COLUMN:
+        survey.columns.setdefault(name, Column())
+        return
     survey.names.update(dict.fromkeys(labels))
     values = [value for value in rename_labels(labels, renames) if is_class(value)]  # others become problems later
     if not values:

@@ -56,6 +56,8 @@ def import_set(options: ImportOptions, progress: bool | None = None) -> Summary:
     """
     format_name, source = choose(options.format, options.source)
     root = options.to.resolve()
+    if options.columns and format_name != "table":
+        raise AnnotationError(f"--column: is for label tables (--format table), not for {format_name}. Delete it.")
     _check_places(source, options, root)
     refuse_links(root, (options.mask_head,))
     with locked(root):
