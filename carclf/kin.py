@@ -77,7 +77,7 @@ def _vectors(config: Config, dataset: Dataset) -> tuple[Array, str]:
         backbone = open_backbone(settings, source, backbone_options(config, model))
     except BackboneError as problem:
         LOG.warning("%s", problem)
-        return none, f"By {common}; a run also goes by the vectors of a backbone, and none is at hand."
+        return none, f"By {common}; a run also goes by the vectors of {model}, which could not be used."
     views = min(config.training.views, 2)
     found = extract_features(backbone, dataset.photos, views, config.results / CACHE, workers=num_workers(config))
     return found.vectors[:, :, : backbone.num_plain], f"By {common} and by the vectors of {model}, as a run does."
