@@ -87,6 +87,14 @@ def draw_masks(folder: Path) -> None:
     Image.fromarray(ids).save(folder / "masks" / "a.png")
 
 
+def draw_mvtec(folder: Path) -> None:
+    draw_photo(folder / "test" / "dent" / "000.png")
+    mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    mask[Y : Y + HEIGHT, X : X + WIDTH] = 255
+    (folder / "ground_truth" / "dent").mkdir(parents=True)
+    Image.fromarray(mask).save(folder / "ground_truth" / "dent" / "000_mask.png")
+
+
 DRAWN: dict[str, Callable[[Path], None]] = {
     "via": draw_via,
     "coco": draw_coco,
@@ -94,6 +102,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "yolo": draw_yolo,
     "cvat": draw_cvat,
     "labelme": draw_labelme,
+    "mvtec": draw_mvtec,
     "masks": draw_masks,
 }
 
@@ -128,6 +137,8 @@ def test_labels_of_whole_photos_beside_masks_are_a_head_of_their_own(tmp_path: P
 
 def test_all_formats_into_one_folder_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, draw in DRAWN.items():
+        if name == "mvtec":
+            continue  # its photo is a PNG
         (tmp_path / name).mkdir()
         draw(tmp_path / name)
         assert run_import("--format", name, tmp_path / name, "--to", tmp_path / "out", "--strict") == 0
@@ -186,3 +197,50 @@ def test_colours_are_taken_with_a_tolerance(tmp_path: Path, capsys: pytest.Captu
     found = read_ids(tmp_path / "out", "damage_mask", "images/a.png")
     assert [found[0, 0], found[6, 0], found[9, 0]] == [1, 0, 2]
     assert run_import(*words, "10,200,10=glass", "--tolerance", "0") == 2
+
+
+def test_good_photos_of_mvtec_are_known_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    draw_mvtec(tmp_path / "set")
+    draw_photo(tmp_path / "set" / "test" / "good" / "000.png", seed=1)
+    assert run_import("--format", "auto", tmp_path / "set", "--to", tmp_path / "out") == 0
+    dataset = read_dataset(read_config(tmp_path / "out" / "config.json"))
+    found = {
+        photo.name: target for photo, target in zip(dataset.photos, dataset.heads["damage_mask"].targets, strict=True)
+    }
+    assert found == {"test/dent/000.png": 1, "test/good/000.png": 0}
+
+
+def test_trees_of_folders_meet_by_content(tmp_path: Path) -> None:
+    draw_photo(tmp_path / "severity" / "train" / "minor" / "a.jpg", seed=1)
+    draw_photo(tmp_path / "severity" / "test" / "severe" / "b.jpg", seed=2)
+    draw_photo(tmp_path / "location" / "rear" / "x.jpg", seed=1)
+    draw_photo(tmp_path / "location" / "front" / "y.jpg", seed=3)
+    for head in ("severity", "location"):
+        words = ["--to", tmp_path / "out", "--head", head, "--strict"]
+        assert run_import("--format", "auto", tmp_path / head, *words) == 0
+    assert (tmp_path / "out/labels.csv").read_text().splitlines()[1:] == [
+        "test/severe/b.jpg,severe,",
+        "train/minor/a.jpg,minor,rear",
+        "front/y.jpg,,front",
+    ]
+
+
+def test_a_table_is_read_with_columns_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, name in enumerate("abc"):
+        draw_photo(tmp_path / "set" / "pictures" / f"{name}.jpg", seed=number)
+    text = "file;grade;where;group\na.jpg;minor;front,rear;#7\nb.jpg;whole;NULL;[x]\nc.jpg;;;\ngone.jpg;minor;;\n"
+    (tmp_path / "set" / "table.csv").write_text(text)
+    words = ["--format", "table", tmp_path / "set", "--to", tmp_path / "out", "--column", "severity=grade"]
+    assert run_import(*words) == 0
+    assert "4 records read: 3 photos made, 1 skipped" in capsys.readouterr().out
+    assert (
+        tmp_path / "out/labels.csv"
+    ).read_text() == "name,severity,group\na.jpg,minor,#7\nb.jpg,whole,[x]\nc.jpg,,\n"
+    head = read_config(tmp_path / "out" / "config.json").heads["severity"]
+    assert (head.kind, head.none_label) == ("categorical", "whole")
+    assert run_import(*words) == 0
+    (tmp_path / "via").mkdir()
+    draw_via(tmp_path / "via")
+    assert run_import("--format", "via", tmp_path / "via", "--to", tmp_path / "out", "--column", "a=b") == 2
+    assert "--column: is for label tables" in capsys.readouterr().err

@@ -11,7 +11,10 @@ supervisely.py Supervisely projects
 yolo.py        YOLO, segmentation and detection
 cvat.py        CVAT for images 1.1
 labelme.py     Labelme
+mvtec.py       MVTec AD
+tables.py      label tables: csv, parquet
 mask_files.py  a folder of masks, one per photo
+folders.py     a folder of photos per class
 """
 
 from collections.abc import Callable, Iterator
@@ -19,10 +22,13 @@ from pathlib import Path
 
 from carclf.annotations.coco import find_coco, read_coco
 from carclf.annotations.cvat import find_cvat, read_cvat
+from carclf.annotations.folders import find_folders, read_folders
 from carclf.annotations.labelme import find_labelme, read_labelme
 from carclf.annotations.mask_files import find_masks, read_mask_folder
+from carclf.annotations.mvtec import find_mvtec, read_mvtec
 from carclf.annotations.records import Problem, ReadOptions, Record
 from carclf.annotations.supervisely import find_supervisely, read_supervisely
+from carclf.annotations.tables import find_tables, read_tables
 from carclf.annotations.via import find_via, read_via
 from carclf.annotations.yolo import find_yolo, read_yolo
 from carclf.errors import AnnotationError, did_you_mean
@@ -37,7 +43,10 @@ READERS: dict[str, Reader] = {
     "yolo": read_yolo,
     "cvat": read_cvat,
     "labelme": read_labelme,
+    "mvtec": read_mvtec,
+    "table": read_tables,
     "masks": read_mask_folder,
+    "folders": read_folders,
 }
 FINDERS: dict[str, Finder] = {
     "via": find_via,
@@ -46,7 +55,10 @@ FINDERS: dict[str, Finder] = {
     "yolo": find_yolo,
     "cvat": find_cvat,
     "labelme": find_labelme,
+    "mvtec": find_mvtec,
+    "table": find_tables,
     "masks": find_masks,
+    "folders": find_folders,
 }
 LAST = ("masks", "folders")  # their finders fit nearly any folder of pictures: asked where no other finds anything
 
