@@ -206,3 +206,22 @@ def test_auto_recognises_and_lists_several(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "empty").mkdir()
     assert run_import("--format", "auto", tmp_path / "empty", "--to", tmp_path / "out") == 2
     assert "no annotations were recognised" in capsys.readouterr().err
+
+
+def test_a_config_that_was_edited_wrongly_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    words = ["--format", "via", source, "--to", tmp_path / "out"]
+    assert run_import(*words, "--derive", "extent=share:damage_mask:0,5") == 0
+    assert run_import(*words, "--derive", "extent=share:damage_mask:0,9") == 2
+    assert "config.json has another head of this name" in capsys.readouterr().err
+    path = tmp_path / "out" / "config.json"
+    text = path.read_text()
+    path.write_text(text.replace('"heads": {', '"heads": {"x": 3, '))
+    assert run_import(*words) == 2
+    assert "config.json: heads.x" in capsys.readouterr().err
+    path.write_text(text.replace("labels/damage_mask.txt", "elsewhere.txt"))
+    assert run_import(*words) == 2
+    assert "where imports add their classes" in capsys.readouterr().err
+    (tmp_path / "out" / "import.json").write_text('{"version": 99}')
+    assert run_import(*words) == 2
+    assert "another version" in capsys.readouterr().err

@@ -135,6 +135,8 @@ def open_collection(root: Path, workers: int) -> Collection:
     for path in root.glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
     state = _read_object(root / STATE)
+    if state and state.get("version") != _VERSION:
+        raise RunDirError(f"{root / STATE}: is of another version of the program. Import into a new folder.")
     config = _read_object(root / CONFIG)
     made = Collection(root, imports=state.get("imports", []), config=config, unfinished=(root / UNFINISHED).exists())
     for head, masks in state.get("masks", {}).items():

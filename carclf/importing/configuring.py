@@ -52,7 +52,7 @@ def check_requests(options: ImportOptions, folder: Collection, heads: Sequence[s
 
     Raises:
         ImportOptionError: if a derived head follows from a head that has no masks.
-        ConfigError: if config.json has no dataset, or a head whose classes stand elsewhere.
+        ConfigError: if config.json is wrong, has no photos, or a head that is something else.
     """
     known = list(dict.fromkeys([*_mask_heads(folder), *masks]))
     for head, derived in options.derive.items():
@@ -62,6 +62,7 @@ def check_requests(options: ImportOptions, folder: Collection, heads: Sequence[s
                 raise ImportOptionError(f'--derive {head}: "{derived[key]}" has no masks here. {which}')
     if not folder.config:
         return
+    read_config(folder.root / CONFIG)  # tells what is wrong with it
     dataset, there = folder.config.get("dataset"), folder.config.get("heads", {})
     if not isinstance(dataset, dict) or "photos" not in dataset or not isinstance(there, dict):
         raise ConfigError(f"{folder.root / CONFIG}: names no photos. Delete the file to have it made anew.")
@@ -71,6 +72,9 @@ def check_requests(options: ImportOptions, folder: Collection, heads: Sequence[s
         if Path(str(given)).as_posix() != wanted:
             where = f"{folder.root / CONFIG}: heads.{name}.labels"
             raise ConfigError(f'{where}: "{given}" is not {wanted}, where imports add their classes. Correct it.')
+    for name, derived in options.derive.items():
+        if name in there and there[name].get("derived") != derived:
+            raise ConfigError(f"--derive {name}: config.json has another head of this name. Take another one.")
 
 
 def write_label_files(
