@@ -120,7 +120,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: pytest
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     assert run_import("--format", "via", source, "--to", tmp_path / "mine") == 2
     assert "holds thesis.txt and is no imported set" in capsys.readouterr().err
-    assert [name for name in contents(tmp_path / "mine") if not name.startswith(".")] == ["thesis.txt"]
+    assert list(contents(tmp_path / "mine")) == ["thesis.txt"]
+    assert run_import("--format", "via", source, "--to", tmp_path / "mine" / "thesis.txt") == 2
+    assert "is a file, and an import needs a folder" in capsys.readouterr().err
 
 
 def test_hidden_and_odd_names_become_plain_ones(tmp_path: Path) -> None:

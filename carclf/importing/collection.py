@@ -128,10 +128,9 @@ def open_collection(root: Path, workers: int) -> Collection:
     """Reads what the folder holds; a new one holds nothing.
 
     Raises:
-        RunDirError: if the folder holds something else than imports.
+        RunDirError: if its files are not those of an import.
         LabelError: if labels.csv was edited and is wrong now.
     """
-    _check_folder(root)
     for path in root.glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
     state = _read_object(root / STATE)
@@ -204,20 +203,12 @@ def write_table(path: Path, header: tuple[str, ...], lines: list[list[str]]) -> 
         write_if_other(path, text.getvalue())
 
 
-def refuse_links(root: Path, heads: tuple[str, ...]) -> None:
-    """Refuses a folder in which a link stands where something will be written.
+def check_folder(root: Path) -> None:
+    """Refuses a folder that holds something else than imports.
 
     Raises:
-        RunDirError: names the links.
+        RunDirError: says what it holds.
     """
-    files = (".lock", UNFINISHED, STATE, CONFIG, TABLE, SKIPPED, CONFLICTS, PHOTOS, MASKS, LABELS)
-    places = [*files, *(f"{MASKS}/{head}" for head in heads)]
-    links = [place for place in places if (root / place).is_symlink()]
-    if links:
-        raise RunDirError(f"{root}: {listed(links)} is a link; writing there would leave the folder. Delete it.")
-
-
-def _check_folder(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise RunDirError(f"{root}: is a file, and an import needs a folder. Give another one.")
     names = sorted(each.name for each in root.iterdir()) if root.exists() else []
@@ -229,6 +220,19 @@ def _check_folder(root: Path) -> None:
             f"{root}: holds {listed(foreign, 3)} and is no imported set (there is no {STATE}). "
             "Give a new or empty folder."
         )
+
+
+def refuse_links(root: Path, heads: tuple[str, ...]) -> None:
+    """Refuses a folder in which a link stands where something will be written.
+
+    Raises:
+        RunDirError: names the links.
+    """
+    files = (".lock", UNFINISHED, STATE, CONFIG, TABLE, SKIPPED, CONFLICTS, PHOTOS, MASKS, LABELS)
+    places = [*files, *(f"{MASKS}/{head}" for head in heads)]
+    links = [place for place in places if (root / place).is_symlink()]
+    if links:
+        raise RunDirError(f"{root}: {listed(links)} is a link; writing there would leave the folder. Delete it.")
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -104,8 +104,8 @@ class Gatherer:
             return self._gather(record)
         except (ValueError, CarclfError) as problem:
             what = "; ".join(str(problem).splitlines()).removeprefix(f"{record.place}: ")
-            if record.mask is not None and "class id" in what:
-                what += " Say what the ids mean by a label file, line i for class id i: --labels FILE."
+            if record.mask is not None:
+                what += _hint(what)
             return Problem(record.place, what)
 
     def _gather(self, record: Record) -> Gathered:
@@ -206,6 +206,13 @@ class Gatherer:
         file = io.BytesIO()
         image.save(file, format="PNG", compress_level=2)  # hardly larger, and faster
         return DrawnMask(file.getvalue(), describe_mask(ids, label_set))
+
+
+def _hint(problem: str) -> str:
+    """How to say on the command line what a mask's ids or colours mean."""
+    if "class id" in problem:
+        return " Name the ids by a label file, line i for class id i: --labels FILE."
+    return " Name a color by --color R,G,B=class." if "colours" in problem else ""
 
 
 def describe_mask(ids: NDArray[np.uint8], label_set: LabelSet) -> MaskState:

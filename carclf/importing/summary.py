@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from carclf.errors import listed
 
 _MOST = 8  # reasons and conflicts that are shown; the csv files have all
+_TELLING = 50  # characters of a reason, without names and numbers, that tell it from others
 _REGION = re.compile(r" region \d+$")
 
 
@@ -85,15 +86,21 @@ def summary_text(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def skipped_lines(skipped: Sequence[Sequence[str]]) -> list[str]:
-    """Groups what was skipped by its reason, whatever names and numbers stand in it."""
+def skipped_lines(skipped: Sequence[Sequence[str]], where: str = " in skipped.csv") -> list[str]:
+    """Groups what was skipped by its reason, whatever names and numbers stand in it.
+
+    Args:
+        skipped: (record, reason).
+        where: all the reasons are.
+    """
     groups: dict[str, list[Sequence[str]]] = {}
     for entry in skipped:
-        groups.setdefault(re.sub(r'"[^"]*"|\S*[/\\.]\S*\w|\d+', "…", entry[1]), []).append(entry)
+        reason = re.sub(r'"[^"]*"|\S*[/\\.]\S*\w|\d+', "…", entry[1])
+        groups.setdefault(reason[:_TELLING], []).append(entry)
     ranked = sorted(groups.values(), key=len, reverse=True)
     lines = [f"skipped {len(group)} ×: {group[0][1]} ({listed([each[0] for each in group], 2)})" for group in ranked]
     if len(lines) > _MOST:
-        lines = [*lines[:_MOST], f"skipped: {len(lines) - _MOST} more reasons in skipped.csv"]
+        lines = [*lines[:_MOST], f"skipped: {len(lines) - _MOST} more reasons{where}."]
     return lines
 
 

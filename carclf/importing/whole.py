@@ -21,6 +21,7 @@ from carclf.importing.collection import (
     MASKS,
     PHOTOS,
     Collection,
+    check_folder,
     mark_unfinished,
     open_collection,
     refuse_links,
@@ -60,6 +61,7 @@ def import_set(options: ImportOptions, progress: bool | None = None) -> Summary:
         raise AnnotationError(f"--column: is for label tables (--format table), not for {format_name}. Delete it.")
     _check_places(source, options, root)
     refuse_links(root, (options.mask_head,))
+    check_folder(root)
     with locked(root):
         folder = open_collection(root, workers())
         for part in (PHOTOS, MASKS, LABELS):  # not the results: a run may be at work there
@@ -106,7 +108,7 @@ class _Work:
                 self._take(each, merger)
             merger.writer.finish()
         if not self.summary.used:
-            raise AnnotationError("\n".join(["Nothing here is usable.", *skipped_lines(self.summary.skipped)]))
+            raise AnnotationError("\n".join(["Nothing here is usable.", *skipped_lines(self.summary.skipped, "")]))
         self.summary.not_mentioned = _count_unused(folders, merger.used, self.folder.root)
 
     def _take(self, found: Gathered | Problem, merger: Merger) -> None:
