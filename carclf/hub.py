@@ -68,7 +68,7 @@ def find_backbone(
             folder = fetch_handle(handle, models_dir)
             return _found(name, "hub", handle, folder, sha256)
         except DownloadError as error:
-            tried.append(str(error))
+            tried.append(str(error).rstrip("."))
     if embedded_fallback:
         LOG.warning(
             "backbone %s was not found (%s): the small embedded one stands in; it has seen drawn cars only.",

@@ -76,7 +76,7 @@ def _vectors(config: Config, dataset: Dataset) -> tuple[Array, str]:
         source = find_source(settings, model, embedded_fallback=False)
         backbone = open_backbone(settings, source, backbone_options(config, model))
     except BackboneError as problem:
-        LOG.warning("%s", problem)
+        LOG.warning("Photos are compared without the vectors of %s. %s", model, problem)
         return none, f"By {common}; a run also goes by the vectors of {model}, which could not be used."
     views = min(config.training.views, 2)
     found = extract_features(backbone, dataset.photos, views, config.results / CACHE, workers=num_workers(config))
