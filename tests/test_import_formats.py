@@ -244,3 +244,15 @@ def test_a_table_is_read_with_columns_of_ones_own(tmp_path: Path, capsys: pytest
     draw_via(tmp_path / "via")
     assert run_import("--format", "via", tmp_path / "via", "--to", tmp_path / "out", "--column", "a=b") == 2
     assert "--column: is for label tables" in capsys.readouterr().err
+
+
+def test_ids_beside_ignored_pixels_are_no_masks_of_black_and_white(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_photo(tmp_path / "set" / "images" / "a.png")
+    ids = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    ids[:4], ids[8:12], ids[20:] = 1, 2, 255
+    (tmp_path / "set" / "masks").mkdir()
+    Image.fromarray(ids).save(tmp_path / "set" / "masks" / "a.png")
+    assert run_import("--format", "masks", tmp_path / "set", "--to", tmp_path / "out") == 2
+    assert "class ids 2 are not in damage_mask.txt" in capsys.readouterr().err

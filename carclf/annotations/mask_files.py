@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 BINARY_CLASS = "damage"  # what masks of black and white show where nobody says it
 
 _LOOKED_AT = 200  # masks, spread over the folder, that tell what 255 means
+_MOST_IDS = 32  # class ids of a mask whose classes nobody has named
 _SNIFFED = 6  # files that tell masks from photos
 _FEW_COLORS = 32  # colours that nearly all pixels of a mask have
 
@@ -36,8 +37,8 @@ def read_mask_folder(folder: Path, options: ReadOptions) -> Iterator[Record | Pr
       is a grey ramp, by their ids. Grey pictures hold ids unless all their values are colours that are named.
     - Else a legend beside the masks says it (mask_legend.py), else ids follow `options.class_names`.
     - With one class or none named, 255 in grey pictures can mean the class or "ignored". It means the class if of 200
-      masks, spread over the folder, none holds both 1 and 255, and some hold 0 and 255. In an indexed picture with a
-      palette of colours 255 always means ignored.
+      masks, spread over the folder, none holds small ids beside 255, and some hold 0 and 255. In an indexed picture with
+      a palette of colours 255 always means ignored.
 
     Raises:
         AnnotationError: if the folder is missing or holds no mask, or its legend cannot be read.
@@ -129,8 +130,8 @@ def _white_is_a_class(paths: Sequence[Path]) -> bool:
         if values is None or path.suffix.lower() in LOSSY_SUFFIXES:
             return True  # colours without any legend, or blended grey: no ids
         used = set(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
-        if {1, 255} <= used <= {0, 1, 255}:
-            return False
+        if 255 in used and 0 < max(used - {255}, default=0) < _MOST_IDS:
+            return False  # ids beside 255; blended edges would have values all the way up
         some_white = some_white or 255 in used
     return some_white
 

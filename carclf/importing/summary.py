@@ -70,12 +70,12 @@ def summary_text(summary: Summary) -> str:
         f"{summary.format} {summary.source} -> {summary.to}",
         f"  {_many(summary.records, 'record')} read: {photos}, {summary.num_skipped} skipped",
     ]
-    for what, heads in (("masks", summary.masks), ("labels", summary.labels)):
+    for what, heads in (("mask", summary.masks), ("label", summary.labels)):
         for head, (new, same) in heads.items():
             also = f", {same} there already" if same else ""
             classes = summary.classes.get(head)
             known = f"; {_many(len(classes), 'class', 'classes')}: {listed(classes, 10)}" if classes else ""
-            lines.append(f"  {head}: {new} {what} made{also}{known}")
+            lines.append(f"  {head}: {_many(new, what)} made{also}{known}")
     if summary.outside:
         regions = _many(summary.outside, "region")
         lines.append(f"  {regions} wholly outside the photo: {listed(summary.outside_at, 3)}")
