@@ -37,8 +37,8 @@ def read_mask_folder(folder: Path, options: ReadOptions) -> Iterator[Record | Pr
       is a grey ramp, by their ids. Grey pictures hold ids unless all their values are colours that are named.
     - Else a legend beside the masks says it (mask_legend.py), else ids follow `options.class_names`.
     - With one class or none named, 255 in grey pictures can mean the class or "ignored". It means the class if of 200
-      masks, spread over the folder, none holds small ids beside 255, and some hold 0 and 255. In an indexed picture with
-      a palette of colours 255 always means ignored.
+      masks, spread over the folder, none holds small ids beside 255, and some hold 0 and 255. In an indexed picture
+      with a palette of colours 255 always means ignored.
 
     Raises:
         AnnotationError: if the folder is missing or holds no mask, or its legend cannot be read.
