@@ -13,6 +13,7 @@ from carclf.errors import CarclfError
 if TYPE_CHECKING:
     from carclf.importing.options import ImportOptions
 
+FORMATS = "via, coco, supervisely, yolo, cvat, labelme, mvtec, table, masks, folders"  # a test compares the readers
 LOG = logging.getLogger(__name__)
 
 
@@ -83,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
     add = parser.add_argument
     add("source", type=Path, nargs="?", metavar="SOURCE", help="the annotation file or folder")
-    add("--format", required=True, metavar="NAME", help="what tool or convention it comes from; auto: recognised")
+    add("--format", required=True, metavar="NAME", help=f"{FORMATS}; or auto: recognised")
     add("--to", type=Path, required=True, metavar="DIR", help="folder to import into; several imports are merged there")
     add("--head", metavar="NAME", help="head that the masks are for (default: damage_mask), or the folders' names")
     _add_list(
