@@ -210,7 +210,7 @@ def test_evaluate_on_the_command_line_takes_via_annotations(
     assert "damage_mask: segmentation, 16 labelled photos" in out
     assert "Traceback" not in err
     for wrong, message in (
-        (["vai", "x"], '"vai" is no format. Did you mean "via"? Formats: via, masks.'),
+        (["vai", "x"], '"vai" is no format. Did you mean "via"? Formats: via, coco, masks,'),
         (["via", "nowhere.json"], "nowhere.json: no such file."),
         (["masks", str(tmp_path / "via.json")], "via.json: no such folder."),
     ):

@@ -204,6 +204,6 @@ def test_every_wrong_mask_is_told_before_anything_is_trained(
         shutil.copy(tmp_path / "set" / "photos" / f"{name}.jpg", tmp_path / "set" / "masks" / f"{name}.png")
     assert main(["--config", str(write_config(tmp_path, tmp_path / "set"))]) == 2
     err = capsys.readouterr().err
-    assert [f"{name}.png: a mask of class ids was expected" in err for name in damaged] == [True, True]
+    assert [f"{name}.png: colours that are no class's" in err for name in damaged] == [True, True]
     assert len(err.splitlines()) == 2
     assert not (tmp_path / "results").exists()
