@@ -84,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
     add = parser.add_argument
     add("source", type=Path, nargs="?", metavar="SOURCE", help="the annotation file or folder")
-    add("--format", required=True, metavar="NAME", help=f"{FORMATS}; or auto: recognised")
+    add("--format", default="auto", metavar="NAME", help=f"{FORMATS}; default: recognised")
     add("--to", type=Path, required=True, metavar="DIR", help="folder to import into; several imports are merged there")
     add("--head", metavar="NAME", help="head that the masks are for (default: damage_mask), or the folders' names")
     _add_list(
