@@ -295,6 +295,24 @@ def test_without_masks_there_are_images_and_labels(source: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_heads_that_no_photo_of_these_is_labelled_for_are_left_out(source: Path, tmp_path: Path) -> None:
+    config = json.loads((source / "config.json").read_text())
+    lines = (source / "labels.csv").read_text().splitlines()
+    rare = ["rare", *("left" if line.startswith(("p10", "p11")) else "" for line in lines[1:])]  # they have no mask
+    (tmp_path / "labels.csv").write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, rare, strict=True)))
+    config["heads"] = {
+        "rare": {"kind": "multi_label", "labels": str(source / "side.txt")},
+        "mask": {"kind": "segmentation", "labels": str(source / "side.txt")},
+    }
+    masks = [{"format": "masks", "path": str(source / "masks")}]
+    config["dataset"] = {"photos": str(source / "photos"), "labels": str(tmp_path / "labels.csv"), "annotations": masks}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tree = prepare(read_config(tmp_path / "config.json"), PrepareOptions(copies=1), tmp_path / "set")
+    assert "rare" not in json.dumps([tree["counts"], tree["notes"]])
+    assert sum(counts["photos"] for counts in tree["counts"].values()) == 37
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_an_earlier_folder_is_replaced_but_for_what_is_not_ours(source: Path, tmp_path: Path) -> None:
     config, to = read_config(source / "config.json"), tmp_path / "set"
     prepare(config, PrepareOptions(copies=1), to)

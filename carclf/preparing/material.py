@@ -29,7 +29,7 @@ class Material:
     """What is split and written.
 
     Attributes:
-        dataset: the photos that take part.
+        dataset: the photos that take part, and the heads that any of them is labelled for.
         head: the segmentation head whose masks are written, or None.
         group: int64 (n,), photos of one group show the same thing.
         pixels: int64 (n, num_classes + 2): pixels of each mask: background, the classes, ignored; (n, 0) without head.
@@ -96,9 +96,10 @@ def gather(config: Config, wanted_head: str | None) -> Material:
     if not len(part):
         raise AnnotationError(f'heads.{head}: no photo has a mask. Add "annotations" to dataset.')
     photos = kin.dataset.photos
+    taken = {name: data.take(part) for name, data in kin.dataset.heads.items()}
     chosen = Dataset(
         tuple(photos[row] for row in part),
-        {name: data.take(part) for name, data in kin.dataset.heads.items()},
+        {name: data for name, data in taken.items() if name == head or data.labelled.any()},
         kin.dataset.skipped,
         kin.dataset.notes,
     )

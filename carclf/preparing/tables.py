@@ -55,8 +55,8 @@ def copy_stem(stem: str, copy: int) -> str:
 def mirrored_labels(heads: Mapping[str, HeadConfig], label_sets: Mapping[str, LabelSet]) -> dict[str, dict[str, str]]:
     """Column of the table -> label -> what it becomes when the photo is mirrored, where that is another one."""
     found: dict[str, dict[str, str]] = {}
-    for name, head in heads.items():
-        labels = label_sets[name]
+    for name, labels in label_sets.items():
+        head = heads[name]
         swaps = {
             label: labels.names[other]
             for label, other in zip(labels.names, labels.mirror, strict=True)
