@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -68,13 +68,18 @@ def read_label_table(path: Path) -> LabelTable:
     if not kept and not problems:
         problems.append(f"{path.name}: names no photo. Add a line for each.")
     raise_all(LabelError, problems)
+    return make_label_table(path, header, kept)
+
+
+def make_label_table(path: Path, header: tuple[str, ...], rows: Mapping[str, Row]) -> LabelTable:
+    """Makes the table of photo -> its row; every row has a cell for each column of the header."""
     columns = {
-        column: tuple(row.cells[index] for row in kept.values())
+        column: tuple(row.cells[index] for row in rows.values())
         for index, column in enumerate(header)
         if column and column != NAME_COLUMN
     }
     groups = columns.pop(GROUP_COLUMN, None)
-    return LabelTable(path, tuple(kept), groups, columns, tuple(row.line for row in kept.values()))
+    return LabelTable(path, tuple(rows), groups, columns, tuple(row.line for row in rows.values()))
 
 
 def clean_photo_name(given: str) -> str:
@@ -100,7 +105,12 @@ def read_rows(path: Path, error: type[CarclfError]) -> Iterator[Row]:
     Raises:
         CarclfError: of kind `error`, if the file cannot be read or is not csv.
     """
-    reader = csv.reader(io.StringIO(read_text(path, error), newline=""), strict=True)
+    return split_rows(path, read_text(path, error), error)
+
+
+def split_rows(path: Path, text: str, error: type[CarclfError], separator: str = ",") -> Iterator[Row]:
+    """Yields the lines of a csv file's text; see read_rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     while True:
         line = reader.line_num + 1  # a quoted cell may hold line breaks: the row begins here
         try:

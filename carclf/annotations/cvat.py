@@ -17,11 +17,10 @@ from defusedxml.ElementTree import iterparse
 from carclf.annotations.json_files import files_at, join_problems, read_size
 from carclf.annotations.records import HEAD, Problem, ReadOptions, Record, Region
 from carclf.annotations.shapes import NoArea, Point, Polygon, Ring, Runs, Shape, ellipse_points, make_runs
-from carclf.annotations.sources import inside
+from carclf.annotations.sources import inside, read_beginning
 from carclf.errors import AnnotationError
 from carclf.images import MOST_PIXELS
 
-_HEAD_BYTES = 2**16
 _EXPORT = 'Export the task as "CVAT for images 1.1".'
 
 
@@ -58,11 +57,7 @@ def find_cvat(source: Path) -> list[Path]:
 
 
 def _looks_right(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
+    head = read_beginning(path)
     return b"<annotations" in head and any(mark in head for mark in (b"<meta", b"<image", b"<version"))
 
 

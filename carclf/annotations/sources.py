@@ -9,6 +9,8 @@ from carclf.errors import listed
 from carclf.images import PHOTO_SUFFIXES
 from carclf.label_table import clean_photo_name
 
+_BEGINNING = 2**16  # bytes
+
 
 def inside(folder: Path, name: str) -> Path:
     r"""Returns the path of a name below a folder; `sub\a.jpg` and `./sub/a.jpg` are `sub/a.jpg`.
@@ -33,6 +35,15 @@ def files_below(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(found)
+
+
+def read_beginning(path: Path) -> bytes:
+    """Reads as much of a file as tells what it is; nothing of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_BEGINNING)
+    except OSError:
+        return b""
 
 
 class PhotoFinder:

@@ -1,7 +1,6 @@
 """Tables on disk -> a header and rows of text: csv separated by commas, semicolons or tabs, and parquet."""
 
 import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from carclf.errors import AnnotationError
+from carclf.label_table import split_rows
 from carclf.strict_json import read_text
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -71,25 +71,11 @@ def _make_table(path: Path, text: str) -> Table:
     first = next((line for line in text.splitlines() if line.strip()), "")
     counts = {separator: len(next(csv.reader([first], delimiter=separator), [])) for separator in _SEPARATORS}
     separator = max(_SEPARATORS, key=lambda each: counts[each])  # of equal ones the first
-    rows = _read_csv(path, text, separator)
+    rows = (Row(f"line {row.line}", row.cells) for row in split_rows(path, text, AnnotationError, separator))
     header = next(rows, None)
     if header is None:
         raise AnnotationError(f"{path.name}: the file is empty. Its first line must name the columns.")
     return Table(header.cells, rows)
-
-
-def _read_csv(path: Path, text: str, separator: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    while True:
-        line = reader.line_num + 1  # a quoted cell may hold line breaks: the row begins here
-        try:
-            cells = next(reader, None)
-        except csv.Error as problem:
-            raise AnnotationError(f"{path.name}, line {line}: not csv: {problem}. Look at the quotes.") from None
-        if cells is None:
-            return
-        if any(cell.strip() for cell in cells):
-            yield Row(f"line {line}", tuple(cell.strip() for cell in cells))
 
 
 def _open_parquet(path: Path) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 from carclf.annotations.json_files import looks_like, pack_numbers
 from carclf.annotations.records import Problem
+from carclf.annotations.sources import read_beginning
 from carclf.errors import AnnotationError, listed
 from carclf.label_table import Row, read_rows
 from carclf.strict_json import read_json
@@ -38,11 +39,7 @@ def is_via_file(path: Path) -> bool:
     """Tells whether a json or csv file is VIA's, by its content. Never raises."""
     if path.suffix.lower() == ".json":
         return looks_like(path, ("filename", "regions"), _is_via)
-    try:
-        with path.open("rb") as file:
-            header = file.readline(1000)
-    except OSError:
-        return False
+    header = read_beginning(path).split(b"\n", 1)[0]
     return b"filename" in header and _SHAPE.encode() in header
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from carclf.annotations.json_files import files_at
 from carclf.annotations.records import Problem
-from carclf.annotations.sources import inside
+from carclf.annotations.sources import inside, read_beginning
 from carclf.errors import AnnotationError
 from carclf.strict_json import read_text
 
@@ -19,7 +19,6 @@ USUAL_FOLDERS = (*SPLITS, "images")  # looked for where data.yaml names none
 
 _MOST_CHARACTERS = 2**20
 _MOST_DEPTH = 20
-_HEAD_BYTES = 2**16
 _NAMES = re.compile(rb"^names\s*:", re.MULTILINE)
 _OTHER_KEYS = re.compile(rb"^(train|val|valid|test|path|nc)\s*:", re.MULTILINE)
 
@@ -94,11 +93,7 @@ def find_places(
 
 
 def _looks_right(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
+    head = read_beginning(path)
     return bool(_NAMES.search(head) and _OTHER_KEYS.search(head))
 
 

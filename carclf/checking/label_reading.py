@@ -11,7 +11,7 @@ from carclf.checking.photo_quality import PhotoFile
 from carclf.config import HeadConfig
 from carclf.errors import LabelError, did_you_mean, listed
 from carclf.head_data import HeadData
-from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, Row, clean_photo_name, read_rows
+from carclf.label_table import NAME_COLUMN, Row, clean_photo_name, make_label_table, read_rows
 from carclf.labels import NOT_LABELLED, LabelSet, LabelTable, make_targets, read_label_file, read_label_table
 
 TABLE = "label table"
@@ -124,13 +124,7 @@ def _usable_lines(path: Path) -> LabelTable | None:
                 continue
     if not kept:
         return None
-    columns = {
-        column: tuple(row.cells[place] for row in kept.values())
-        for place, column in enumerate(header)
-        if column and column != NAME_COLUMN
-    }
-    groups = columns.pop(GROUP_COLUMN, None)
-    return LabelTable(path, tuple(kept), groups, columns, tuple(row.line for row in kept.values()))
+    return make_label_table(path, header, kept)
 
 
 def _bad_cells(head: str, table: LabelTable, column: str, make: Callable[[LabelTable], object]) -> Iterator[Finding]:
