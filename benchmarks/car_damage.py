@@ -172,6 +172,8 @@ def measure_naive(seconds: dict[str, float]) -> None:
 def print_scores(tree: dict[str, Any]) -> None:
     for name, head in tree["heads"].items():
         for metric, values in head["metrics"].items():
+            if values["mean"] is None:  # nothing to score: no photo without damage has false alarms
+                continue
             low, high = values["interval"]
             print(
                 f"  {name:<12} {metric:<22} mean {values['mean']:.3f} [{low:.3f}, {high:.3f}]  "

@@ -14,7 +14,7 @@ from carclf.config_data import AnnotationConfig
 from carclf.derived import derive_head
 from carclf.errors import CarclfError, PhotoError, listed, raise_all
 from carclf.head_data import HeadData, make_head_data
-from carclf.images import PHOTO_SUFFIXES, photo_sha256
+from carclf.images import has_photo_suffix, photo_sha256
 from carclf.labels import LabelTable, read_label_file, read_label_table
 from carclf.mask_sources import MaskSource
 
@@ -204,7 +204,7 @@ def _unlisted_photos(table: LabelTable, photos_dir: Path) -> list[str]:
         unlisted = sorted(
             path.name
             for path in photos_dir.iterdir()
-            if path.suffix.lower() in PHOTO_SUFFIXES and path.name not in listed_names and path.is_file()
+            if has_photo_suffix(path) and path.name not in listed_names and path.is_file()
         )
     if not unlisted:
         return []

@@ -8,7 +8,7 @@ values in [0, 1].
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,19 @@ from PIL import Image, UnidentifiedImageError
 
 from carclf.errors import PhotoError
 
-PHOTO_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".heic",
-    ".heif",
-)
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES_OF = {  # Pillow's name of a format -> suffixes of its files, the usual one first
+    "JPEG": _JPEG_SUFFIXES,
+    "MPO": (*_JPEG_SUFFIXES, ".mpo"),  # several JPEGs in one file, as phones make them
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
+}
+PHOTO_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes))
 
 MOST_PIXELS = 300_000_000  # phones take 200 million; a small file may claim any number and fill the memory
 _TURNED_BY_PILLOW = "TIFF"  # which comes upright from Pillow, its size as well
@@ -49,6 +47,11 @@ UPRIGHT = {  # EXIF orientation -> what turns the photo upright; 1 is upright al
 }
 
 
+def has_photo_suffix(path: PurePath) -> bool:
+    """Tells whether a file is called like a photo, in small letters or capitals."""
+    return path.suffix.lower() in PHOTO_SUFFIXES
+
+
 def find_photos(folder: Path) -> list[Path]:
     """Lists the photos in a folder and its subfolders, by suffix (any case), sorted by path; not hidden ones.
 
@@ -60,7 +63,7 @@ def find_photos(folder: Path) -> list[Path]:
     photos = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(folder))
+        if has_photo_suffix(path) and path.is_file() and not _is_hidden(path.relative_to(folder))
     )
     if not photos:
         raise PhotoError(f"{folder}: holds no photo. Files of these kinds are looked for: {', '.join(PHOTO_SUFFIXES)}.")

@@ -17,7 +17,7 @@ from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.annotations.shapes import Shape, rasterise
 from carclf.config_data import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
-from carclf.images import PHOTO_SUFFIXES, Frame
+from carclf.images import Frame, has_photo_suffix
 from carclf.labels import IGNORED_PIXEL, LabelSet
 from carclf.mask_images import turn_upright
 
@@ -221,7 +221,7 @@ def match_photos(keys: Sequence[str], photos: Sequence[str]) -> tuple[dict[str, 
     several: dict[str, list[int]] = {}
     for key in keys:
         asked = PurePosixPath(key)
-        suffixed = asked.suffix.lower() in PHOTO_SUFFIXES
+        suffixed = has_photo_suffix(asked)
         near = (by_name if suffixed else by_stem).get(asked.name, [])
         names = {index: PurePosixPath(photos[index]) for index in near}
         if not suffixed:

@@ -6,7 +6,7 @@ from pathlib import Path
 from carclf.annotations.records import HEAD, Problem, ReadOptions, Record
 from carclf.annotations.sources import files_below, inside
 from carclf.errors import AnnotationError, listed
-from carclf.images import PHOTO_SUFFIXES
+from carclf.images import has_photo_suffix
 
 SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing")
 
@@ -26,7 +26,6 @@ def read_folders(folder: Path, options: ReadOptions) -> Iterator[Record | Proble
     Raises:
         AnnotationError: if there is no photo in any class folder, or splits and classes lie side by side.
     """
-    del options  # nothing can be chosen
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: no such folder of image folders.")
     photos = _photos(folder)
@@ -54,7 +53,7 @@ def find_folders(source: Path) -> list[Path]:
         return []
     try:
         files = files_below(source)
-        photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
+        photos = [path for path in files if has_photo_suffix(path)]
         level = _class_level(source, photos)
     except (AnnotationError, OSError):
         return []
@@ -68,7 +67,7 @@ def find_folders(source: Path) -> list[Path]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    return [path for path in files_below(folder) if path.suffix.lower() in PHOTO_SUFFIXES]
+    return [path for path in files_below(folder) if has_photo_suffix(path)]
 
 
 def _class_level(folder: Path, photos: Sequence[Path]) -> int:

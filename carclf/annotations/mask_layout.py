@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from carclf.annotations.records import Problem
 from carclf.annotations.sources import files_below, inside
 from carclf.errors import listed
-from carclf.images import PHOTO_SUFFIXES
+from carclf.images import PHOTO_SUFFIXES, has_photo_suffix
 
 MASK_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".webp")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "segmentationclass", "segmentation", "ground_truth")
@@ -92,7 +92,7 @@ def _split_by_folder(names: Sequence[PurePosixPath]) -> tuple[list[_Candidate], 
             if name.suffix.lower() in MASK_SUFFIXES:
                 home = PurePosixPath(*parts[: telling[-1]])
                 masks.append(_Candidate(name, home, parts[telling[-1] + 1 :]))
-        elif name.suffix.lower() in PHOTO_SUFFIXES:
+        elif has_photo_suffix(name):
             photos.append(name)
     return masks, photos
 

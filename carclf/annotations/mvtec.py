@@ -7,7 +7,7 @@ from carclf.annotations.records import Problem, ReadOptions, Record, Region
 from carclf.annotations.shapes import MaskFile
 from carclf.annotations.sources import files_below, inside
 from carclf.errors import AnnotationError
-from carclf.images import PHOTO_SUFFIXES
+from carclf.images import has_photo_suffix
 
 GOOD = "good"
 
@@ -25,7 +25,6 @@ def read_mvtec(folder: Path, options: ReadOptions) -> Iterator[Record | Problem]
     Raises:
         AnnotationError: if the folder is no category.
     """
-    del options  # nothing can be chosen
     if not _is_category(folder):
         raise AnnotationError(
             f"{folder}: no category of MVTec AD. A folder with test/<defect>, test/{GOOD} and {_TRUTH}/<defect> is."
@@ -84,7 +83,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    return [path for split in _SPLITS for path in files_below(folder / split) if path.suffix.lower() in PHOTO_SUFFIXES]
+    return [path for split in _SPLITS for path in files_below(folder / split) if has_photo_suffix(path)]
 
 
 def _find_masks(folder: Path) -> dict[tuple[str, str], list[Path]]:
@@ -92,7 +91,7 @@ def _find_masks(folder: Path) -> dict[tuple[str, str], list[Path]]:
     masks: dict[tuple[str, str], list[Path]] = {}
     for path in files_below(folder / _TRUTH):
         name = PurePosixPath(path.relative_to(folder / _TRUTH).as_posix())
-        if path.suffix.lower() in PHOTO_SUFFIXES and len(name.parts) in (2, 3):
+        if has_photo_suffix(path) and len(name.parts) in (2, 3):
             stem = name.parts[1] if len(name.parts) == 3 else name.stem.removesuffix("_mask")
             masks.setdefault((name.parts[0], stem), []).append(path)
     return masks

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from carclf.errors import listed
-from carclf.images import PHOTO_SUFFIXES
+from carclf.images import has_photo_suffix
 from carclf.label_table import clean_photo_name
 
 _BEGINNING = 2**16  # bytes
@@ -65,7 +65,7 @@ class PhotoFinder:
         """
         for folder in self.folders:
             path = inside(folder, name)
-            if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
+            if has_photo_suffix(path) and path.is_file():
                 return path
         found = self._named(PurePosixPath(clean_photo_name(name)))
         where = " or ".join(str(folder) for folder in self.folders)
@@ -79,7 +79,7 @@ class PhotoFinder:
     def _named(self, name: PurePosixPath) -> list[Path]:
         """The photos of a name: those in folders of its folders' names first, then those of the bare name."""
         by_name, by_stem = self._photos
-        paths = by_name.get(name.name, []) if name.suffix.lower() in PHOTO_SUFFIXES else by_stem.get(name.name, [])
+        paths = by_name.get(name.name, []) if has_photo_suffix(name) else by_stem.get(name.name, [])
         wanted = name.parent.parts
         nearer = [path for path in paths if wanted and path.parent.parts[-len(wanted) :] == wanted]
         return nearer or paths
@@ -92,7 +92,7 @@ class PhotoFinder:
         for folder in self.folders:
             root = folder.resolve()
             for path in files_below(folder):
-                if path.suffix.lower() not in PHOTO_SUFFIXES:
+                if not has_photo_suffix(path):
                     continue
                 real = path.resolve()
                 if real.is_relative_to(root) and not (self.without and real.is_relative_to(self.without)):

@@ -24,7 +24,7 @@ from carclf.annotations.records import Problem, ReadOptions, Record, Region
 from carclf.annotations.shapes import NoArea, Polygon, Ring, Runs, Shape, make_runs, rectangle_points
 from carclf.annotations.sources import files_below, inside
 from carclf.errors import AnnotationError, PhotoError, listed
-from carclf.images import MOST_PIXELS, PHOTO_SUFFIXES, convert, open_image
+from carclf.images import MOST_PIXELS, convert, has_photo_suffix, open_image
 from carclf.strict_json import read_json
 
 TAGS = "tags"  # column of the image tags that have no value
@@ -106,7 +106,7 @@ def _index_photos(files: Iterable[Path]) -> dict[Path, list[str]]:
     """Photo's path without its suffix -> names of the photos that have it."""
     found: dict[Path, list[str]] = {}
     for file in files:
-        if file.suffix.lower() in PHOTO_SUFFIXES:
+        if has_photo_suffix(file):
             found.setdefault(file.parent / file.stem, []).append(file.name)
     return found
 
@@ -152,14 +152,14 @@ def _find_photo(root: Path, file: Path, photos: Mapping[Path, list[str]]) -> tup
     images = file.parent.parent / "img"
     folder = (images if images.is_dir() else images.parent).relative_to(root)
     name = file.stem
-    if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
+    if not has_photo_suffix(Path(name)):
         fitting = photos.get(images / name, [])
         if len(fitting) > 1:
             raise ValueError(f'"{name}" fits several photos: {listed(fitting)}. Name the file like {fitting[0]}.json.')
         name = fitting[0] if fitting else name
     photo = (folder / name).as_posix()
     found = inside(root, photo)
-    return photo, found if found.suffix.lower() in PHOTO_SUFFIXES and found.is_file() else None
+    return photo, found if has_photo_suffix(found) and found.is_file() else None
 
 
 def _read_tags(tags: Any) -> dict[str, tuple[str, ...]]:

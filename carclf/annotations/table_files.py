@@ -14,6 +14,7 @@ from carclf.strict_json import read_text
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _SEPARATORS = (",", ";", "\t")
+_HEADER = 2**16  # letters of a header that tell the separator; csv itself refuses cells of twice as many
 _BATCH = 4096  # rows of a parquet file that are in memory at once
 
 
@@ -68,7 +69,7 @@ def read_header(path: Path, num_rows: int) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _make_table(path: Path, text: str) -> Table:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if line.strip()), "")[:_HEADER]
     counts = {separator: len(next(csv.reader([first], delimiter=separator), [])) for separator in _SEPARATORS}
     separator = max(_SEPARATORS, key=lambda each: counts[each])  # of equal ones the first
     rows = (Row(f"line {row.line}", row.cells) for row in split_rows(path, text, AnnotationError, separator))

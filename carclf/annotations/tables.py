@@ -8,7 +8,7 @@ from carclf.annotations.records import Problem, ReadOptions, Record
 from carclf.annotations.sources import files_below
 from carclf.annotations.table_files import SUFFIXES, Row, open_table, read_header
 from carclf.errors import AnnotationError, did_you_mean, listed
-from carclf.images import PHOTO_SUFFIXES
+from carclf.images import has_photo_suffix
 from carclf.label_table import GROUP_COLUMN, clean_photo_name
 from carclf.labels import split_cell
 
@@ -86,7 +86,7 @@ def _names_photos(path: Path) -> bool:
     if photo is None or len(header) < 2 or {name.lower() for name in header} & set(_OTHER_FORMATS):
         return False
     names = [row.cells[photo] for row in rows if len(row.cells) == len(header)]
-    return any(Path(name).suffix.lower() in PHOTO_SUFFIXES for name in names)
+    return any(has_photo_suffix(Path(name)) for name in names)
 
 
 def _photo_column(header: Sequence[str]) -> int | None:

@@ -14,7 +14,7 @@ from carclf.annotations.shapes import Polygon, make_ring, rectangle_points
 from carclf.annotations.sources import files_below, inside
 from carclf.annotations.yolo_files import find_data_files, find_places, read_data_file
 from carclf.errors import AnnotationError, PhotoError, listed
-from carclf.images import PHOTO_SUFFIXES, photo_frame
+from carclf.images import has_photo_suffix, photo_frame
 from carclf.strict_json import read_text
 
 _TOLERANCE = 0.01  # how far outside the photo a value may lie: tools round, and outlines touch the border
@@ -101,7 +101,7 @@ def _list_photos(root: Path, place: Path, problems: list[Problem]) -> Iterator[_
     """Yields the photos of a folder, or those that a text file lists, a line each; adds what is wrong to `problems`."""
     if place.is_dir():
         names = [path.relative_to(root).as_posix() for path in files_below(place)]
-        names = [name for name in names if Path(name).suffix.lower() in PHOTO_SUFFIXES]
+        names = [name for name in names if has_photo_suffix(Path(name))]
         where = [place.relative_to(root).as_posix()] * len(names)
     else:
         lines = read_text(place, AnnotationError).splitlines()

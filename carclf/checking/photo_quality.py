@@ -14,22 +14,11 @@ from carclf.annotations.sources import files_below
 from carclf.checking.findings import Finding, Severity, counted
 from carclf.config_checking import CheckConfig
 from carclf.errors import PhotoError
-from carclf.images import PHOTO_SUFFIXES, Frame, decode_photo, open_image, read_bytes, read_head
+from carclf.images import SUFFIXES_OF, Frame, decode_photo, has_photo_suffix, open_image, read_bytes, read_head
 
 SIZE = 256  # pixels of the longer side at which sharpness is measured: about what a network sees
 _BRIGHTEST = 95  # percentile of the grey values that says how bright a photo is; black backgrounds do not change it
 _PLAIN = ("L", "RGB", "CMYK", "YCbCr")
-_SUFFIXES = {  # Pillow's name of a format -> suffixes of its files
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # several JPEGs in one file, as phones make them
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-    "AVIF": (".avif",),
-    "HEIF": (".heic", ".heif"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,9 +60,7 @@ def look_at_files(folder: Path, named: Sequence[str], workers: int | None) -> tu
     known = set(named)
     names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
     hidden = [name for name in known.difference(names) if _is_file(folder / name)]  # the table may name such, too
-    photos = sorted(
-        {*hidden, *(name for name in names if name in known or PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES)}
-    )
+    photos = sorted({*hidden, *(name for name in names if name in known or has_photo_suffix(PurePosixPath(name)))})
     with ThreadPoolExecutor(workers) as threads:
         files = list(threads.map(lambda name: look_at_file(folder / name, name), photos))
     return files, sorted(set(names).difference(photos))
@@ -189,4 +176,4 @@ def _shown_size(file: PhotoFile) -> str:
 
 def _is_misnamed(file: PhotoFile) -> bool:
     suffix = PurePosixPath(file.name).suffix.lower()
-    return bool(file.format) and suffix not in _SUFFIXES.get(file.format, (f".{file.format.lower()}",))
+    return bool(file.format) and suffix not in SUFFIXES_OF.get(file.format, (f".{file.format.lower()}",))

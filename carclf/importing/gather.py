@@ -16,10 +16,10 @@ from carclf.annotations.records import Problem, Record, Region
 from carclf.annotations.shapes import Polygon, Runs
 from carclf.annotations.sources import PhotoFinder
 from carclf.errors import CarclfError, listed
-from carclf.images import Frame, open_image, read_bytes, read_head
+from carclf.images import SUFFIXES_OF, Frame, has_photo_suffix, open_image, read_bytes, read_head
 from carclf.importing.classes import palette
 from carclf.importing.collection import MaskState
-from carclf.importing.names import SUFFIX_OF, check_class, has_photo_suffix, safe_photo_name
+from carclf.importing.names import check_class, safe_photo_name
 from carclf.importing.survey import rename_labels
 from carclf.label_table import GROUP_COLUMN
 from carclf.labels import IGNORED_PIXEL, NULL, LabelSet
@@ -229,9 +229,10 @@ def describe_mask(ids: NDArray[np.uint8], label_set: LabelSet) -> MaskState:
 
 
 def _wanted_name(record: Record, source: Path | None, kind: str) -> PurePosixPath:
-    if has_photo_suffix(record.photo):
+    if has_photo_suffix(PurePosixPath(record.photo)):
         return safe_photo_name(record.photo)
-    suffix = source.suffix if source is not None and has_photo_suffix(source.name) else SUFFIX_OF.get(kind, ".jpg")
+    usual = SUFFIXES_OF.get(kind, SUFFIXES_OF["JPEG"])[0]
+    suffix = source.suffix if source is not None and has_photo_suffix(source) else usual
     return safe_photo_name(f"{record.photo}{suffix.lower()}")
 
 

@@ -3,20 +3,10 @@
 import re
 from pathlib import PurePosixPath
 
-from carclf.images import PHOTO_SUFFIXES
 from carclf.label_table import clean_photo_name
 from carclf.labels import split_cell
 
 _LONGEST = 200  # bytes of a part of a name; disks take 255, and "-2" and the names of partial files are added
-SUFFIX_OF = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "BMP": ".bmp",
-    "GIF": ".gif",
-    "TIFF": ".tif",
-}
 
 
 def safe_photo_name(given: str) -> PurePosixPath:
@@ -29,11 +19,6 @@ def safe_photo_name(given: str) -> PurePosixPath:
     if any(len(part.encode()) > _LONGEST for part in parts):
         raise ValueError(f'"{given[:40]}…": the name is longer than {_LONGEST} bytes. Shorten it.')
     return PurePosixPath(*parts)
-
-
-def has_photo_suffix(name: str) -> bool:
-    """Whether a name ends as photos do."""
-    return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
 
 
 def check_class(name: str) -> None:

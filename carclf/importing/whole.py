@@ -15,6 +15,7 @@ from carclf.annotations.records import Problem, ReadOptions, Record
 from carclf.annotations.sources import PhotoFinder, files_below
 from carclf.errors import AnnotationError
 from carclf.files import digest, locked, remove_partial_files
+from carclf.images import has_photo_suffix
 from carclf.importing.classes import read_classes
 from carclf.importing.collection import (
     LABELS,
@@ -31,7 +32,6 @@ from carclf.importing.collection import (
 from carclf.importing.configuring import check_requests, complete_config, read_template, write_label_files
 from carclf.importing.gather import Gathered, Gatherer, Plan
 from carclf.importing.merging import Merger
-from carclf.importing.names import has_photo_suffix
 from carclf.importing.options import ImportOptions
 from carclf.importing.planning import LabelPlan, class_names, make_plan, plan_labels
 from carclf.importing.summary import Summary, skipped_lines
@@ -181,6 +181,6 @@ def _count_unused(folders: list[Path], used: set[Path], root: Path) -> int:
     unused = 0
     for folder in folders:
         for path in files_below(folder)[:_LOOKED_FOR]:
-            if has_photo_suffix(path.name) and root not in path.parents and path.resolve() not in seen:
+            if has_photo_suffix(path) and root not in path.parents and path.resolve() not in seen:
                 unused += 1
     return unused
