@@ -1,5 +1,6 @@
 """Masks as pictures: read, turned upright with their photo, resized, written."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,21 @@ def resize_mask_probability(probability: NDArray[np.float32], size: tuple[int, i
     image = Image.fromarray(np.ascontiguousarray(probability, dtype=np.float32))
     resized: NDArray[np.float32] = np.clip(resize_channel(image, size), 0.0, 1.0)
     return resized
+
+
+def count_ids(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Counts the pixels of every id: int64 (256,); numpy's bincount would make eight bytes of every pixel."""
+    return np.array(Image.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
+
+
+def ids_in(mask: NDArray[np.uint8]) -> set[int]:
+    """The ids that have a pixel."""
+    return set(np.flatnonzero(count_ids(mask)).tolist())
+
+
+def mask_sha256(mask: NDArray[np.uint8]) -> str:
+    """SHA-256 of a mask's size and ids, in hex."""
+    return hashlib.sha256(str(mask.shape).encode() + mask.tobytes()).hexdigest()
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

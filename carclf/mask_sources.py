@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from carclf.annotations import read_records
 from carclf.annotations.classes import Renames, find_class
-from carclf.annotations.mask_files import load_class_mask, rename_mask
+from carclf.annotations.mask_files import rename_mask
+from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.annotations.shapes import Shape, rasterise
 from carclf.config_data import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
 from carclf.images import Frame, has_photo_suffix
 from carclf.labels import IGNORED_PIXEL, LabelSet
-from carclf.mask_images import turn_upright
+from carclf.mask_images import ids_in, turn_upright
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class MaskSource:
         if self.mask is None:
             drawn = {class_id for class_id, _ in self.shapes}
         else:
-            drawn = set(np.unique(load_class_mask(self.mask, self.label_set)).tolist())
+            drawn = ids_in(load_class_mask(self.mask, self.label_set))
         return frozenset(drawn - {0, IGNORED_PIXEL})
 
     @property

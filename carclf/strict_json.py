@@ -54,12 +54,13 @@ def read_json(path: Path, error: type[CarclfError], pack: Callable[[dict[str, An
     text = read_text(path, error)
     try:
         value = json.loads(text, object_pairs_hook=make)
+        repeated = list(_repeated_keys(value, ""))  # in here, as it may be nested too deep for this, too
     except json.JSONDecodeError as problem:
         where = f"{path.name}, line {problem.lineno}, column {problem.colno}"
         raise error(f"{where}: not valid JSON: {problem.msg}.{_json_hint(text, problem.pos)}") from None
     except (ValueError, RecursionError) as problem:
         raise error(f"{path.name}: not usable JSON: {problem}.") from None
-    repeats = [f"{path.name}: {where}: the key stands more than once. Keep one." for where in _repeated_keys(value, "")]
+    repeats = [f"{path.name}: {where}: the key stands more than once. Keep one." for where in repeated]
     raise_all(error, repeats)
     return value
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from carclf.annotations.classes import Renames
-from carclf.annotations.mask_files import find_masks, load_class_mask, read_mask_folder, rename_mask
+from carclf.annotations.mask_files import find_masks, read_mask_folder, rename_mask
+from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.errors import AnnotationError, PhotoError
 from carclf.label_file import Color

@@ -76,9 +76,11 @@ def match_colors(
 
 def pack_colors(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Turns uint8 (…, 3) into one number per colour, uint32 (…), below 2²⁴."""
-    wide = pixels.astype(np.uint32)
-    packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-    return packed.astype(np.uint32, copy=False)
+    packed = pixels[..., 0].astype(np.uint32)
+    for channel in (1, 2):  # in place: four bytes a pixel, not three times as many
+        packed <<= np.uint32(8)
+        packed |= pixels[..., channel]
+    return packed
 
 
 def unpack_colors(packed: NDArray[np.uint32]) -> NDArray[np.uint8]:

@@ -12,12 +12,12 @@ from carclf.annotations.classes import Renames
 from carclf.annotations.mask_colors import WHITE
 from carclf.annotations.mask_layout import FoundMask, find_mask_files, masks_of
 from carclf.annotations.mask_legend import LEGENDS, read_legend
-from carclf.annotations.mask_pictures import LOSSY_SUFFIXES, load_class_mask, mask_values
+from carclf.annotations.mask_pictures import LOSSY_SUFFIXES, mask_values
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.annotations.sources import files_below
 from carclf.errors import AnnotationError, PhotoError
-
-__all__ = ["find_masks", "load_class_mask", "read_mask_folder", "rename_mask"]
+from carclf.images import open_image, read_bytes
+from carclf.mask_images import ids_in
 
 Item = TypeVar("Item")
 
@@ -93,16 +93,8 @@ def _only_masks(source: Path, masks: Sequence[FoundMask]) -> bool:
     if any(path.suffix.lower() in others and path.name not in LEGENDS for path in files_below(source)):
         return False
     return len({mask.path.parent for mask in masks}) == 1 or all(
-        _mode(mask.path) in ("P", "L", "1") for mask in _spread(masks, _SNIFFED)
+        _holds_ids(mask.path) for mask in _spread(masks, _SNIFFED)
     )
-
-
-def _mode(path: Path) -> str:
-    try:
-        with Image.open(path) as image:
-            return image.mode
-    except Exception:  # decoders raise whatever they like on broken bytes
-        return ""
 
 
 def rename_mask(mask: ClassMask, renames: Renames) -> ClassMask:
@@ -129,7 +121,7 @@ def _white_is_a_class(paths: Sequence[Path]) -> bool:
             continue
         if values is None or path.suffix.lower() in LOSSY_SUFFIXES:
             return True  # colours without any legend, or blended grey: no ids
-        used = set(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
+        used = ids_in(values)
         if 255 in used and 0 < max(used - {255}, default=0) < _MOST_IDS:
             return False  # ids beside 255; blended edges would have values all the way up
         some_white = some_white or 255 in used
@@ -141,14 +133,25 @@ def _spread(items: Sequence[Item], most: int) -> list[Item]:
     return [items[int(index)] for index in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).astype(int))]
 
 
+def _holds_ids(path: Path) -> bool:
+    """Tells whether a picture is indexed or grey."""
+    image = _open(path)
+    return image is not None and image.mode in ("P", "L", "1")
+
+
 def _looks_like_mask(path: Path) -> bool:
     """Tells whether nearly all pixels have one of few colours."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > 50_000_000:
-                return False
-            small = image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST)
-    except Exception:  # decoders raise whatever they like on broken bytes
+    image = _open(path)
+    if image is None:
         return False
+    small = image.resize((128, 128), Image.Resampling.NEAREST).convert("RGB")
     counts = sorted((count for count, _ in small.getcolors(128 * 128) or ()), reverse=True)
     return bool(sum(counts[:_FEW_COLORS]) > 0.8 * 128 * 128)
+
+
+def _open(path: Path) -> Image.Image | None:
+    """Opens a picture; None if it cannot be read, as its own record will say."""
+    try:
+        return open_image(read_bytes(path), str(path), draft_size=None)
+    except PhotoError:
+        return None

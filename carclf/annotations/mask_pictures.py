@@ -13,6 +13,7 @@ from carclf.annotations.records import ClassMask
 from carclf.errors import AnnotationError, PhotoError, did_you_mean, listed
 from carclf.images import convert, open_image, read_bytes
 from carclf.labels import IGNORED_PIXEL, LabelSet
+from carclf.mask_images import count_ids, ids_in
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")  # such pictures cannot hold ids
 
@@ -110,7 +111,7 @@ def _read_colors(image: Image.Image, name: str) -> Array:
 
 def _from_ids(values: Array, mask: ClassMask, label_set: LabelSet) -> Array:
     names = _id_names(mask, label_set)
-    used = [int(each) for each in np.flatnonzero(np.bincount(values.ravel(), minlength=256))]
+    used = sorted(ids_in(values))
     unknown = [str(each) for each in used if each not in (0, IGNORED_PIXEL, *names)]
     if unknown:
         known = ", ".join(("0 = background", *(f"{each} = {name}" for each, name in names.items()), "255 = ignored"))
@@ -130,7 +131,7 @@ def _from_colors(pixels: Array, mask: ClassMask, label_set: LabelSet) -> Array:
 
 def _from_palette(values: Array, palette: Array, mask: ClassMask, label_set: LabelSet) -> Array:
     """An indexed picture by its palette, or by its ids where those fit and the palette does not."""
-    counts = np.bincount(values.ravel(), minlength=256)
+    counts = count_ids(values)
     used = np.flatnonzero(counts)
     numbers, off = nearest_colors(palette, mask.colors, _number(mask))
     if mask.names or tuple(int(value) for value in palette[IGNORED_PIXEL]) not in mask.colors:
@@ -153,7 +154,7 @@ def _grey_is_colors(values: Array, mask: ClassMask, label_set: LabelSet) -> bool
     greys = {color[0] for color in mask.colors if len(set(color)) == 1}
     if not greys:
         return False
-    used = set(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
+    used = ids_in(values)
     if used <= {0, *greys}:
         return True
     lossy = mask.path.suffix.lower() in LOSSY_SUFFIXES
@@ -183,7 +184,7 @@ def _number(mask: ClassMask) -> dict[str, int]:
 
 def _renumber(numbers: Array, mask: ClassMask, label_set: LabelSet) -> Array:
     """Numbers of classes of colours -> class ids of the label set."""
-    counts = np.bincount(numbers.ravel(), minlength=256)
+    counts = count_ids(numbers)
     table = np.zeros(256, np.uint8)
     for name, number in _number(mask).items():
         if counts[number]:

@@ -1,6 +1,5 @@
 """Annotations and masks, read as far as they can be read; regions that stick out of their photos."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from carclf.annotations.mask_files import load_class_mask
+from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.shapes import Polygon, Runs
 from carclf.checking.findings import Finding, Severity, counted, from_error
 from carclf.config import EmptyWhere, HeadConfig
@@ -17,6 +16,7 @@ from carclf.errors import AnnotationError, CarclfError, did_you_mean, listed
 from carclf.head_data import HeadData
 from carclf.images import Frame
 from carclf.labels import IGNORED_PIXEL, NOT_LABELLED, LabelSet, LabelTable, split_cell
+from carclf.mask_images import ids_in, mask_sha256
 from carclf.mask_sources import MaskSource, collect_sources, match_photos
 
 _ANNOTATION = "annotation"
@@ -180,10 +180,8 @@ def _look(source: MaskSource | None, frame: Frame | None) -> SeenMask:
         return SeenMask(kind=_kind_of(source, frame), problem=str(problem))
     except CarclfError as problem:
         return SeenMask(kind="unreadable mask", problem=str(problem))
-    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORED_PIXEL + 1))
-    ids = frozenset(found.tolist()) - {0, IGNORED_PIXEL}
-    seen = hashlib.sha256(str(mask.shape).encode() + mask.tobytes()).hexdigest()
-    return SeenMask(ids, seen, outside, ignored=bool((found == IGNORED_PIXEL).any()))
+    ids = frozenset(ids_in(mask))
+    return SeenMask(ids - {0, IGNORED_PIXEL}, mask_sha256(mask), outside, ignored=IGNORED_PIXEL in ids)
 
 
 def _kind_of(source: MaskSource, frame: Frame) -> str:

@@ -23,6 +23,7 @@ from carclf.importing.names import check_class, safe_photo_name
 from carclf.importing.survey import rename_labels
 from carclf.label_table import GROUP_COLUMN
 from carclf.labels import IGNORED_PIXEL, NULL, LabelSet
+from carclf.mask_images import count_ids, mask_sha256
 from carclf.mask_sources import MaskSource, make_mask_source
 
 _DRAFT = 16  # pixels: decoding a photo at its smallest scale tells whether it is whole
@@ -217,15 +218,14 @@ def _hint(problem: str) -> str:
 
 def describe_mask(ids: NDArray[np.uint8], label_set: LabelSet) -> MaskState:
     """Hashes a mask, uint8 (height, width), and says in words what it shows."""
-    digest = hashlib.sha256(str(ids.shape).encode() + np.ascontiguousarray(ids).tobytes()).hexdigest()
-    counts = Image.fromarray(ids).histogram()  # five times as fast as numpy's bincount
+    counts = count_ids(ids)
     names = {**dict(enumerate(label_set.names, 1)), IGNORED_PIXEL: "ignored"}
     shares = [
         f"{names.get(each, f'class id {each}')} {100 * counts[each] / ids.size:.2f} %"
         for each in range(1, 256)
         if counts[each]
     ]
-    return MaskState(digest, ", ".join(shares) or "nothing")
+    return MaskState(mask_sha256(ids), ", ".join(shares) or "nothing")
 
 
 def _wanted_name(record: Record, source: Path | None, kind: str) -> PurePosixPath:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from carclf.app import num_workers, read_dataset, warn_of_skipped
 from carclf.config import Config, check_paths
@@ -16,6 +15,7 @@ from carclf.errors import AnnotationError, CarclfError, ConfigError, PhotoError,
 from carclf.images import photo_frame
 from carclf.kin import find_kin
 from carclf.labels import IGNORED_PIXEL
+from carclf.mask_images import count_ids
 from carclf.mask_sources import MaskSource
 from carclf.preparing.geometry import MOST_PIXELS_A_SIDE
 from carclf.scores import Array
@@ -154,10 +154,5 @@ def _count_pixels(dataset: Dataset, head: str | None, workers: int) -> Array:
 
 def count_classes(mask: Array, num_classes: int) -> Array:
     """Counts the pixels of a mask: int64 (num_classes + 2,): background, the classes, ignored."""
-    counts = histogram(mask)
+    counts = count_ids(mask)
     return np.append(counts[: num_classes + 1], counts[IGNORED_PIXEL])
-
-
-def histogram(mask: Array) -> Array:
-    """Counts the pixels of every id: int64 (256,). numpy's bincount would make eight bytes of every pixel."""
-    return np.array(Image.fromarray(mask).histogram(), np.int64)

@@ -13,11 +13,12 @@ from carclf.dataset import Photo
 from carclf.files import write_whole
 from carclf.images import photo_frame, read_full_photo
 from carclf.labels import IGNORED_PIXEL, LabelSet
+from carclf.mask_images import count_ids
 from carclf.mask_sources import MaskSource
 from carclf.plots import class_color
 from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
-from carclf.preparing.material import count_classes, histogram
+from carclf.preparing.material import count_classes
 from carclf.preparing.tables import copy_stem
 from carclf.scores import Array
 
@@ -127,12 +128,12 @@ def _keep_damage(
     """Takes the strongest warp that leaves a good part of every class in the picture; its mask, too."""
     if mask is None or first is None:
         return warps[0], None
-    before = histogram(first)
+    before = count_ids(first)
     size = first.shape[1], first.shape[0]
     for warp in warps:
         warped = warp_mask(mask, warp, frame, size, mirror)
         wanted = before[mirror] if warp.mirrored else before  # mirrored twice is what it was
-        after = histogram(warped)
+        after = count_ids(warped)
         if (after >= LEAST_KEPT * wanted)[1:IGNORED_PIXEL].all():
             break
     return warp, warped
