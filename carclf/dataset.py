@@ -12,7 +12,7 @@ import numpy as np
 from carclf.config import HeadConfig
 from carclf.config_data import AnnotationConfig
 from carclf.derived import derive_head
-from carclf.errors import CarclfError, PhotoError, listed, raise_all
+from carclf.errors import CarclfError, PhotoError, counted, listed, raise_all
 from carclf.head_data import HeadData, make_head_data
 from carclf.images import has_photo_suffix, photo_sha256
 from carclf.labels import LabelTable, read_label_file, read_label_table
@@ -180,12 +180,13 @@ def _check_photos(table: LabelTable, photos_dir: Path) -> None:
         missing = [name for name in table.photos if not (photos_dir / name).is_file()]
     if not missing:
         return
-    count = "1 photo" if len(missing) == 1 else f"{len(missing)} photos"
     are = "is" if len(missing) == 1 else "are"
     mend = "Add them or delete their lines."
     if len(missing) == len(table.photos):
         mend = "Is it the right folder?"
-    raise PhotoError(f"{count} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}")
+    raise PhotoError(
+        f"{counted(len(missing), 'photo')} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}"
+    )
 
 
 @contextmanager

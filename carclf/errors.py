@@ -55,6 +55,11 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f' Did you mean "{nearest[0]}"?' if nearest else ""
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """Returns `1 photo`, `2,000 photos`."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Joins names for an error: all of them, or the first few and how many more."""
     if len(names) <= most:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.errors import FoldError, listed, raise_all
+from carclf.errors import FoldError, counted, listed, raise_all
 from carclf.groups import Groups
 from carclf.label_table import Row, clean_photo_name, read_rows
 from carclf.labels import NOT_LABELLED
@@ -228,7 +228,7 @@ def _too_few_groups(num_photos: int, num_groups: int, k: int) -> str:
 
 
 def _too_few_of_class(head: str, name: str, holders: int, k: int) -> str:
-    cars = "1 car" if holders == 1 else f"{holders} cars"
+    cars = counted(holders, "car")
     shown = f'{head}: Cannot make {k} folds: "{name}" has photos of only {cars}.'
     if holders < 2:
         return f"{shown} Add photos, or leave the class out of its label file and empty its cells."

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from carclf.errors import counted
 from carclf.label_file import Color
 from carclf.labels import IGNORED_PIXEL
 
@@ -95,7 +96,7 @@ def describe_unknown(found: NDArray[np.uint8], counts: NDArray[np.int64], colors
     for index in np.argsort(-counts, kind="stable")[:_LISTED]:
         color = found[index].astype(int)
         off, name = min((int(np.abs(color - np.array(each)).max()), name) for each, name in known.items())
-        pixels = "1 pixel" if counts[index] == 1 else f"{counts[index]} pixels"
+        pixels = counted(int(counts[index]), "pixel")
         lines.append(f"{','.join(map(str, color))}: {pixels} (nearest: {name}, {off} off)")
     rest = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return f"{', '.join(lines)}{rest}"

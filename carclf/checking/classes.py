@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.checking.findings import Finding, counted
+from carclf.checking.findings import Finding
 from carclf.checking.mask_reading import SeenMask
+from carclf.errors import counted
 from carclf.head_data import HeadData
 
 

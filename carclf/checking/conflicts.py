@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.checking.findings import Finding, counted
+from carclf.checking.findings import Finding
 from carclf.config import HeadConfig
+from carclf.errors import counted
 from carclf.head_data import HeadData
 from carclf.labels import NULL
 

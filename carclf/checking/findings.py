@@ -54,8 +54,3 @@ def by_severity(findings: Sequence[Finding]) -> list[Finding]:
     for place, finding in enumerate(findings):
         first.setdefault(finding.kind, place)
     return sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), first[each.kind]))
-
-
-def counted(number: int, thing: str, things: str = "") -> str:
-    """Returns `1 photo`, `2 photos`."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -9,10 +9,10 @@ import numpy as np
 
 from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.shapes import Polygon, Runs
-from carclf.checking.findings import Finding, Severity, counted, from_error
+from carclf.checking.findings import Finding, Severity, from_error
 from carclf.config import EmptyWhere, HeadConfig
 from carclf.config_data import AnnotationConfig
-from carclf.errors import AnnotationError, CarclfError, did_you_mean, listed
+from carclf.errors import AnnotationError, CarclfError, counted, did_you_mean, listed
 from carclf.head_data import HeadData
 from carclf.images import Frame
 from carclf.labels import IGNORED_PIXEL, NOT_LABELLED, LabelSet, LabelTable, split_cell

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from carclf.checking.findings import SEVERITIES, Finding, counted
+from carclf.checking.findings import SEVERITIES, Finding
 from carclf.checking.survey import Survey
 from carclf.checking.thumbnails import make_thumbnail
 from carclf.checking.tree import make_tree
+from carclf.errors import counted
 from carclf.mask_sources import MaskSource
 
 MOST_SHOWN = 60  # findings of one kind on the page; check.json names all

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carclf.annotations.sources import files_below
-from carclf.checking.findings import Finding, Severity, counted
+from carclf.checking.findings import Finding, Severity
 from carclf.config_checking import CheckConfig
-from carclf.errors import PhotoError
+from carclf.errors import PhotoError, counted
 from carclf.images import SUFFIXES_OF, Frame, decode_photo, has_photo_suffix, open_image, read_bytes, read_head
 
 SIZE = 256  # pixels of the longer side at which sharpness is measured: about what a network sees

@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from carclf.checking.findings import counted
 from carclf.checking.survey import Survey
-from carclf.errors import listed
+from carclf.errors import counted, listed
 
 _MOST_TEXTS = 5  # findings of one kind that are written out
 _STYLES = {"unsound": "bold red", "warning": "yellow", "note": "cyan"}

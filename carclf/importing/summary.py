@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from carclf.errors import listed
+from carclf.errors import counted, listed
 
 _MOST = 8  # reasons and conflicts that are shown; the csv files have all
 _TELLING = 50  # characters of a reason, without names and numbers, that tell it from others
@@ -61,26 +61,26 @@ class Summary:
 
 def summary_text(summary: Summary) -> str:
     """Returns the lines that are shown when an import is done."""
-    photos = f"{_many(summary.made, 'photo')} made"
+    photos = f"{counted(summary.made, 'photo')} made"
     if summary.there:
         photos += f", {summary.there} there already (same content)"
     if summary.twins:
         photos += f", {summary.twins} of the same content as another one of them, whose row they share"
     lines = [
         f"{summary.format} {summary.source} -> {summary.to}",
-        f"  {_many(summary.records, 'record')} read: {photos}, {summary.num_skipped} skipped",
+        f"  {counted(summary.records, 'record')} read: {photos}, {summary.num_skipped} skipped",
     ]
     for what, heads in (("mask", summary.masks), ("label", summary.labels)):
         for head, (new, same) in heads.items():
             also = f", {same} there already" if same else ""
             classes = summary.classes.get(head)
-            known = f"; {_many(len(classes), 'class', 'classes')}: {listed(classes, 10)}" if classes else ""
-            lines.append(f"  {head}: {_many(new, what)} made{also}{known}")
+            known = f"; {counted(len(classes), 'class', 'classes')}: {listed(classes, 10)}" if classes else ""
+            lines.append(f"  {head}: {counted(new, what)} made{also}{known}")
     if summary.outside:
-        regions = _many(summary.outside, "region")
+        regions = counted(summary.outside, "region")
         lines.append(f"  {regions} wholly outside the photo: {listed(summary.outside_at, 3)}")
     if summary.not_mentioned:
-        lines.append(f"  {_many(summary.not_mentioned, 'photo')} of the source not mentioned and left there")
+        lines.append(f"  {counted(summary.not_mentioned, 'photo')} of the source not mentioned and left there")
     lines += [f"  {line}" for line in skipped_lines(summary.skipped)]
     lines += _conflict_lines(summary.conflicts)
     return "\n".join(lines)
@@ -107,13 +107,11 @@ def skipped_lines(skipped: Sequence[Sequence[str]], where: str = " in skipped.cs
 def _conflict_lines(conflicts: Sequence[Sequence[str]]) -> list[str]:
     if not conflicts:
         return []
-    lines = [f"  {_many(len(conflicts), 'conflict')} with what was there, which stays (all of them in conflicts.csv):"]
+    lines = [
+        f"  {counted(len(conflicts), 'conflict')} with what was there, which stays (all in conflicts.csv):"
+    ]
     lines += [
         f"    {photo}, {head}: there {was}, came {came} ({place})"
         for photo, head, was, came, place in conflicts[:_MOST]
     ]
     return lines
-
-
-def _many(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
