@@ -9,6 +9,7 @@ from carclf.config_types import ConfigPath, Name, Section, Text, Whole
 AnnotationFormat = Literal["via", "coco", "masks", "supervisely", "yolo", "labelme", "cvat", "mvtec"]
 ANNOTATION_FORMATS: tuple[AnnotationFormat, ...] = get_args(AnnotationFormat)
 DEMO = "demo"
+COLOR_TOLERANCE = 12  # of 255; JPEG and resizing shift colours by some steps, classes lie farther apart
 
 
 class AnnotationConfig(Section):
@@ -24,7 +25,7 @@ class AnnotationConfig(Section):
     )
     attribute: Text | None = Field(default=None, description="VIA: the region attribute that holds the class")
     tolerance: Whole = Field(
-        default=12,
+        default=COLOR_TOLERANCE,
         ge=0,
         le=255,
         description="colour masks: how far a colour may be off the label file's, in its worst channel, of 255; JPEG "

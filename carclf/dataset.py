@@ -184,9 +184,8 @@ def _check_photos(table: LabelTable, photos_dir: Path) -> None:
     mend = "Add them or delete their lines."
     if len(missing) == len(table.photos):
         mend = "Is it the right folder?"
-    raise PhotoError(
-        f"{counted(len(missing), 'photo')} named in {table.path.name} {are} not in {photos_dir}: {listed(missing, 10)}. {mend}"
-    )
+    photos = f"{counted(len(missing), 'photo')} named in {table.path.name} {are}"
+    raise PhotoError(f"{photos} not in {photos_dir}: {listed(missing, 10)}. {mend}")
 
 
 @contextmanager

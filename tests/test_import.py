@@ -220,4 +220,5 @@ def test_a_folder_beside_its_own_annotations_can_be_imported_twice(
 def test_the_help_page_names_every_format() -> None:
     parser = argparse.ArgumentParser()
     import_set.add_options(parser)
-    assert ", ".join(READERS) in " ".join(parser.format_help().split())
+    assert set(import_set.FORMATS) == set(READERS)
+    assert ", ".join(import_set.FORMATS) in " ".join(parser.format_help().split())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from carclf.annotations.shapes import Shape
+from carclf.config_data import COLOR_TOLERANCE
 from carclf.label_file import Color
 
 HEAD = ""  # in Record.labels: labels of the head that the import is asked for
@@ -39,7 +40,7 @@ class ClassMask:
     path: Path
     names: Mapping[int, str] = field(default_factory=dict)
     colors: Mapping[Color, str] = field(default_factory=dict)
-    tolerance: int = 12  # config.py: AnnotationConfig.tolerance
+    tolerance: int = COLOR_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -97,5 +98,5 @@ class ReadOptions:
     attribute: str | None = None
     class_names: Sequence[str] = ()
     colors: Mapping[Color, str] = field(default_factory=dict)
-    tolerance: int = 12
+    tolerance: int = COLOR_TOLERANCE
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carclf.arguments import DEFAULT_CONFIG
-from carclf.commands.exit_codes import DONE, WRONG_INPUT
+from carclf.commands.exit_codes import DONE
+from carclf.config_data import ANNOTATION_FORMATS, COLOR_TOLERANCE
 from carclf.errors import CarclfError
 
 if TYPE_CHECKING:
     from carclf.importing.options import ImportOptions
 
-FORMATS = "via, coco, supervisely, yolo, cvat, labelme, mvtec, table, masks, folders"  # a test compares the readers
+FORMATS = (*ANNOTATION_FORMATS, "folders", "table")  # the last two hold labels of whole photos: no masks for a config
 LOG = logging.getLogger(__name__)
 
 
@@ -34,7 +35,7 @@ def execute(options: argparse.Namespace) -> int:
         )
     if options.quiet and (summary.skipped or summary.conflicts):
         LOG.warning("%s", summary_text(summary))
-    return DONE if summary.used else WRONG_INPUT
+    return DONE
 
 
 def read_options(options: argparse.Namespace) -> "ImportOptions":
@@ -84,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
     add = parser.add_argument
     add("source", type=Path, nargs="?", metavar="SOURCE", help="the annotation file or folder")
-    add("--format", default="auto", metavar="NAME", help=f"{FORMATS}; default: recognised")
+    add("--format", default="auto", metavar="NAME", help=f"{', '.join(FORMATS)}; default: recognised")
     add("--to", type=Path, required=True, metavar="DIR", help="folder to import into; several imports are merged there")
     add("--head", metavar="NAME", help="head that the masks are for (default: damage_mask), or the folders' names")
     _add_list(
@@ -95,7 +96,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_list(add, "--column", "HEAD=COLUMN", "label tables: the column of a head; photo=COLUMN: of the photos' names")
     _add_list(add, "--kind", "HEAD=KIND", "categorical or multi_label, where the labels do not show it")
     _add_list(add, "--color", "R,G,B=CLASS", "a color of colour masks")
-    add("--tolerance", type=int, default=12, metavar="N", help="how far off a color may be, of 255; default: 12")
+    how_far = f"how far off a color may be, of 255; default: {COLOR_TOLERANCE}"
+    add("--tolerance", type=int, default=COLOR_TOLERANCE, metavar="N", help=how_far)
     add("--attribute", metavar="A", help="VIA: the attribute that holds the class")
     _add_list(add, "--derive", "HEAD=RULE", "classes:MASK_HEAD, share:MASK_HEAD:0,1,5 or touched:MASK_HEAD:OTHER")
     add("--empty", action="store_true", help="photos without a region are known to show nothing")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from carclf.config import HeadKind
+from carclf.config_data import COLOR_TOLERANCE
 from carclf.config_types import NAME_PATTERN
 from carclf.errors import CarclfError, did_you_mean
 from carclf.label_file import Color
@@ -53,7 +54,7 @@ class ImportOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, HeadKind] = field(default_factory=dict)
     colors: Mapping[Color, str] = field(default_factory=dict)
-    tolerance: int = 12
+    tolerance: int = COLOR_TOLERANCE
     attribute: str | None = None
     empty: bool = False
     copy: bool = False

@@ -107,9 +107,7 @@ def skipped_lines(skipped: Sequence[Sequence[str]], where: str = " in skipped.cs
 def _conflict_lines(conflicts: Sequence[Sequence[str]]) -> list[str]:
     if not conflicts:
         return []
-    lines = [
-        f"  {counted(len(conflicts), 'conflict')} with what was there, which stays (all in conflicts.csv):"
-    ]
+    lines = [f"  {counted(len(conflicts), 'conflict')} with what was there, which stays (all in conflicts.csv):"]
     lines += [
         f"    {photo}, {head}: there {was}, came {came} ({place})"
         for photo, head, was, came, place in conflicts[:_MOST]
