@@ -7,13 +7,12 @@ reaches (of several: the most probable one). Given against counted class is the 
 of given labels, its off-diagonal estimates the number of wrong labels. So many are listed, class by class, where the
 other class leads by most (prune by noise rate), unless the given class is the most probable one, and ranked by the
 normalised margin. Where classes look alike the head's own mistakes are counted, too: the estimate is then too high. A
-multi-label head is a yes-or-no question for each label; as a rare label's presence surprises more than its absence,
-look at its two kinds of issues apart (first_of_each_kind). Labels are those the run was trained with.
+multi-label head is a yes-or-no question for each label. Labels are those the run was trained with.
 
 Segmentation heads: a ranking by Dice and area, no confident learning and no estimate: see mask_issues.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,31 +84,6 @@ def find_label_issues(run: RunDir, heads: Mapping[str, str]) -> dict[str, list[L
     }
 
 
-def estimate_wrong_labels(run: RunDir, heads: Mapping[str, str]) -> dict[str, int]:
-    """Estimates how many labels of a finished run are wrong: head -> number; for classification heads only.
-
-    Args:
-        run: its directory.
-        heads: name -> kind of the heads to look at.
-
-    Raises:
-        RunDirError: if a head's predictions are not there or cannot be read.
-    """
-    return {
-        name: sum(count_wrong(*question) for question in _questions(_labelled(read_predictions(run, name, kind))))
-        for name, kind in heads.items()
-        if kind != "segmentation"
-    }
-
-
-def first_of_each_kind(issues: Sequence[LabelIssue], number: int) -> dict[IssueKind, list[LabelIssue]]:
-    """Sorts ranked issues by kind and keeps the first `number` of each; kinds in the order of their first issue."""
-    kinds: dict[IssueKind, list[LabelIssue]] = {}
-    for issue in issues:
-        kinds.setdefault(issue.kind, []).append(issue)
-    return {kind: each[:number] for kind, each in kinds.items()}
-
-
 def class_issues(head: str, predictions: Predictions) -> list[LabelIssue]:
     """Lists the labels of a classification head that are most likely wrong; photos not labelled are passed over."""
     predictions = _labelled(predictions)
@@ -162,29 +136,14 @@ def find_wrong(targets: Array, probabilities: Array) -> list[tuple[int, int]]:
         probabilities: float64 (n, num_classes) out of fold. A class that no row is given has no threshold, so it is
             believed of none.
     """
-    given, places, probabilities = _given_classes(targets, probabilities)
+    given, places = np.unique(targets, return_inverse=True)
+    probabilities = probabilities[:, given]
     if len(given) < 2:
         return []  # what sets two classes apart cannot be learnt from one
     from cleanlab.filter import find_label_issues as find_rows  # here, as it brings scikit-learn: 1.5 s
 
     listed = find_rows(places, probabilities, filter_by="prune_by_noise_rate", min_examples_per_class=0, n_jobs=1)
     return [(int(row), int(given[probabilities[row].argmax()])) for row in np.flatnonzero(listed)]
-
-
-def count_wrong(targets: Array, probabilities: Array) -> int:
-    """Estimates the number of wrong labels; arguments as of find_wrong."""
-    given, places, probabilities = _given_classes(targets, probabilities)
-    if len(given) < 2:
-        return 0
-    from cleanlab.count import num_label_issues
-
-    return int(num_label_issues(places, probabilities, estimation_method="off_diagonal_calibrated"))
-
-
-def _given_classes(targets: Array, probabilities: Array) -> tuple[Array, Array, Array]:
-    """The classes that occur; the targets as places among them; the probabilities of these classes alone."""
-    given, places = np.unique(targets, return_inverse=True)
-    return given, places, probabilities[:, given]
 
 
 def mask_issues(head: str, counts: MaskCounts) -> list[LabelIssue]:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from carclf.annotations.shapes import Shape, rasterise
 from carclf.cli import main
 
 RED, GREY = (220, 30, 30), (120, 120, 120)
@@ -37,6 +39,11 @@ def draw_photo(path: Path, seed: int = 0, orientation: int = 1, size: tuple[int,
     stored.save(path, exif=exif, quality=98, subsampling=0)
     path.write_bytes(path.read_bytes() + f"#{seed}".encode())  # content of its own
     return path
+
+
+def draw_shape(shape: Shape, width: int, height: int) -> NDArray[np.bool_]:
+    """The pixels that a shape covers: bool (height, width)."""
+    return rasterise([(1, shape)], width, height).astype(bool)
 
 
 def box(*names: str, shift: int = 0) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from skimage import draw as skimage_draw
 from carclf.annotations.coco import find_coco, read_coco
 from carclf.annotations.records import Problem, ReadOptions, Record
 from carclf.annotations.run_lengths import read_runs
-from carclf.annotations.shapes import Polygon, draw_shape, rasterise, rectangle_points
+from carclf.annotations.shapes import Polygon, rasterise, rectangle_points
 from carclf.errors import AnnotationError
+from tests.drawn_annotations import draw_shape
 
 draw: Any = skimage_draw  # has no types
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]

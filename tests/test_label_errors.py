@@ -13,11 +13,8 @@ from carclf.errors import RunDirError
 from carclf.label_errors import (
     LabelIssue,
     class_issues,
-    count_wrong,
-    estimate_wrong_labels,
     find_label_issues,
     find_wrong,
-    first_of_each_kind,
     mask_issues,
 )
 from carclf.metrics import MaskCounts, Predictions
@@ -71,7 +68,7 @@ def slow_wrong(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_planted_wrong_classes_are_found_first_and_counted(tmp_path: Path, seed: int) -> None:
+def test_planted_wrong_classes_are_found_first(tmp_path: Path, seed: int) -> None:
     predictions, truth = planted("categorical", seed)
     run = RunDir(tmp_path)
     write_predictions(run, "severity", predictions)
@@ -79,7 +76,6 @@ def test_planted_wrong_classes_are_found_first_and_counted(tmp_path: Path, seed:
     found = {issue.photo for issue in issues}
     assert len(found & truth.keys()) >= 0.85 * len(truth)  # recall
     assert len(found & truth.keys()) >= 0.85 * len(found)  # precision: the head errs, too
-    assert estimate_wrong_labels(run, {"severity": "categorical"})["severity"] == pytest.approx(len(truth), rel=0.2)
     assert {issue.photo for issue in issues[:20]} <= truth.keys()
     right = [issue.believed == (NAMES[int(truth[issue.photo])],) for issue in issues if issue.photo in truth]
     assert np.mean(right) > 0.9
@@ -118,8 +114,6 @@ def test_the_same_rows_as_a_slow_loop_over_the_papers_formulas(num_classes: int,
     found = {row for row, _ in find_wrong(predictions.targets, probabilities)}
     assert 5 < len(sure) <= len(possible) < len(sure) + num_classes**2
     assert sure <= found <= possible  # the paper does not say how a part of a photo is rounded
-    off_diagonal = 400 - sum(joint[k][k] for k in range(num_classes))
-    assert count_wrong(predictions.targets, probabilities) == pytest.approx(off_diagonal, abs=num_classes / 2)
     row_of = {photo: row for row, photo in enumerate(predictions.photos)}
     margins = []
     for issue in class_issues("head", predictions):
@@ -259,12 +253,3 @@ def test_a_head_that_was_not_trained_is_named(tmp_path: Path) -> None:
 )
 def test_an_issue_in_words(given: tuple[str, ...], believed: tuple[str, ...], kind: Any, sentence: str) -> None:
     assert LabelIssue("head", "a.jpg", given, believed, 0.9, kind).sentence == sentence
-
-
-def test_the_first_of_each_kind_keep_their_order() -> None:
-    issues = class_issues("type", planted("multi_label", 0)[0])
-    first = first_of_each_kind(issues, 5)
-    assert next(iter(first)) == issues[0].kind
-    for kind, some in first.items():
-        assert some == [issue for issue in issues if issue.kind == kind][:5]
-    assert first_of_each_kind([], 5) == {}

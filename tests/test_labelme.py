@@ -12,8 +12,9 @@ from skimage import draw as skimage_draw
 
 from carclf.annotations.labelme import find_labelme, read_labelme
 from carclf.annotations.records import HEAD, Problem, ReadOptions, Record
-from carclf.annotations.shapes import NoArea, draw_shape, rasterise
+from carclf.annotations.shapes import NoArea, rasterise
 from carclf.errors import AnnotationError
+from tests.drawn_annotations import draw_shape
 
 draw: Any = skimage_draw  # has no types
 TRIANGLE = [[1.0, 1.0], [9.0, 1.0], [9.0, 8.0]]

@@ -7,8 +7,8 @@ from PIL import Image
 
 from carclf.annotations.mvtec import find_mvtec, read_mvtec
 from carclf.annotations.records import Problem, ReadOptions, Record
-from carclf.annotations.shapes import draw_shape
 from carclf.errors import AnnotationError
+from tests.drawn_annotations import draw_shape
 
 
 def draw(path: Path, box: tuple[int, int, int, int] | None = None) -> Path:

@@ -16,13 +16,13 @@ from carclf.annotations.shapes import (
     Polygon,
     Ring,
     Runs,
-    draw_shape,
     ellipse_points,
     make_ring,
     make_runs,
     rasterise,
     rectangle_points,
 )
+from tests.drawn_annotations import draw_shape
 
 WIDTH, HEIGHT = 900, 800
 Pixels = NDArray[np.bool_]

@@ -1,20 +1,29 @@
 """One reader per annotation format -> records: what is said of one photo each.
 
-shapes.py      shapes and how they are drawn
-records.py     what a reader yields: a record per photo, or the problem with one
-classes.py     names of regions -> classes of a label file
-sources.py     files that annotations name, found inside the folders of the user and nowhere else
-detect.py      which annotations lie in a folder
-via.py         VGG Image Annotator, version 1 and 2
-coco.py        COCO instances
-supervisely.py Supervisely projects
-yolo.py        YOLO, segmentation and detection
-cvat.py        CVAT for images 1.1
-labelme.py     Labelme
-mvtec.py       MVTec AD
-tables.py      label tables: csv, parquet
-mask_files.py  a folder of masks, one per photo
-folders.py     a folder of photos per class
+shapes.py        shapes and how they are drawn
+records.py       what a reader yields: a record per photo, or the problem with one
+classes.py       names of regions -> classes of a label file
+sources.py       files that annotations name, found inside the folders of the user and nowhere else
+detect.py        which annotations lie in a folder
+json_files.py    what readers of json files share
+via.py           VGG Image Annotator, version 1 and 2
+via_files.py     its json, project and csv files
+coco.py          COCO instances
+run_lengths.py   COCO's run lengths, checked
+supervisely.py   Supervisely projects
+yolo.py          YOLO, segmentation and detection
+yolo_files.py    its data.yaml
+cvat.py          CVAT for images 1.1
+labelme.py       Labelme
+mvtec.py         MVTec AD
+tables.py        label tables
+table_files.py   csv of any separator, parquet
+mask_files.py    a folder of masks, one per photo
+mask_layout.py   which of its files are masks, and of which photos
+mask_legend.py   files beside masks that say what ids or colours mean
+mask_pictures.py a mask of any mode -> class ids
+mask_colors.py   colours -> classes
+folders.py       a folder of photos per class
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +40,6 @@ from carclf.annotations.supervisely import find_supervisely, read_supervisely
 from carclf.annotations.tables import find_tables, read_tables
 from carclf.annotations.via import find_via, read_via
 from carclf.annotations.yolo import find_yolo, read_yolo
-from carclf.errors import AnnotationError, did_you_mean
 
 Reader = Callable[[Path, ReadOptions], Iterator[Record | Problem]]
 Finder = Callable[[Path], list[Path]]
@@ -77,7 +85,4 @@ def read_records(format_name: str, path: Path, options: ReadOptions) -> Iterator
     Raises:
         AnnotationError: if the file as a whole is not of the format.
     """
-    if format_name not in READERS:
-        guess = did_you_mean(format_name, READERS)
-        raise AnnotationError(f'"{format_name}" is no annotation format.{guess} Known: {", ".join(READERS)}.')
     return READERS[format_name](path, options)

@@ -1,13 +1,11 @@
 """Which annotations lie in a folder, and of which format they are."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from carclf.annotations import FINDERS, LAST, READERS
 from carclf.errors import AnnotationError, did_you_mean, listed
 
 AUTO = "auto"
-Finder = Callable[[Path], list[Path]]
 
 
 def choose(format_name: str, source: Path) -> tuple[str, Path]:
@@ -37,15 +35,15 @@ def choose(format_name: str, source: Path) -> tuple[str, Path]:
     return _only_one(found, source) if found else (format_name, source)
 
 
-def find_annotations(source: Path, finders: Mapping[str, Finder] = FINDERS) -> list[tuple[str, Path]]:
+def find_annotations(source: Path) -> list[tuple[str, Path]]:
     """Lists (format, path) of all annotations at or below a place.
 
     Formats that fit nearly any folder (masks, folders of photos) are only looked for where nothing else is found.
     """
-    found = [(name, path) for name, find in finders.items() if name not in LAST for path in find(source)]
+    found = [(name, path) for name, find in FINDERS.items() if name not in LAST for path in find(source)]
     for name in LAST:
-        if not found and name in finders:
-            found = [(name, path) for path in finders[name](source)]
+        if not found:
+            found = [(name, path) for path in FINDERS[name](source)]
     return found
 
 

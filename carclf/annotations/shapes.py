@@ -131,6 +131,9 @@ def make_runs(pixels: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Ru
 def rasterise(shapes: Iterable[tuple[int, Shape]], width: int, height: int) -> NDArray[np.uint8]:
     """Draws shapes of classes; a later one lies over an earlier one, what sticks out is cut off.
 
+    A polygon covers the pixels whose centres lie inside it, as pycocotools draws them (Lin et al., 2014); one so thin
+    that it covers no centre covers its outline, as nothing that somebody has marked may vanish.
+
     Returns:
         uint8 (height, width): class ids, 0 = background.
 
@@ -142,22 +145,6 @@ def rasterise(shapes: Iterable[tuple[int, Shape]], width: int, height: int) -> N
     for class_id, shape in shapes:
         (left, top), drawn = _draw(shape, width, height)
         canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]][drawn] = class_id
-    return canvas
-
-
-def draw_shape(shape: Shape, width: int, height: int) -> NDArray[np.bool_]:
-    """Returns the pixels that a shape covers: bool (height, width).
-
-    A polygon covers the pixels whose centres lie inside it, as pycocotools draws them (Lin et al., 2014); one so thin
-    that it covers no centre covers its outline, as nothing that somebody has marked may vanish.
-
-    Raises:
-        ValueError: if it has no area or another size than the photo.
-        PhotoError: if a mask file cannot be read.
-    """
-    canvas = np.zeros((height, width), bool)
-    (left, top), drawn = _draw(shape, width, height)
-    canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     return canvas
 
 

@@ -153,11 +153,11 @@ def _write_classes(label_set: LabelSet, before: str) -> None:
         before = path.read_text(encoding="utf-8-sig")
         num_known = len(known.names)
     else:
-        num_known = len(_class_names(before, path))
+        num_known = len(_class_names(before))
     write_if_other(path, label_file_text(before, label_set, num_known))
 
 
-def _class_names(text: str, path: Path) -> list[str]:
+def _class_names(text: str) -> list[str]:
     """The classes that stand in a text in the form of a label file."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [line.split(";")[0].strip() for line in lines]
