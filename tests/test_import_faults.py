@@ -227,3 +227,22 @@ def test_a_config_that_was_edited_wrongly_is_told(tmp_path: Path, capsys: pytest
     (tmp_path / "out" / "import.json").write_text('{"version": 99}')
     assert run_import(*words) == 2
     assert "another version" in capsys.readouterr().err
+
+
+def test_names_that_no_disk_can_hold_and_links_to_themselves_are_skipped(tmp_path: Path) -> None:
+    names = ("a.jpg", "loop.jpg", "x" * 300 + ".jpg", "a\0b.jpg")
+    write_via(tmp_path / "set" / "via.json", {name: [box("dent")] for name in names})
+    draw_photo(tmp_path / "set" / "deep" / "a.jpg")  # is searched for, past the link
+    (tmp_path / "set" / "loop.jpg").symlink_to("loop.jpg")
+    assert run_import("--format", "via", tmp_path / "set", "--to", tmp_path / "out") == 0
+    found = list(reasons(tmp_path / "out").values())
+    assert len(found) == 3
+    assert all("cannot be looked at" in what and "Rename or delete it." in what for what in found)
+
+
+def test_photos_left_there_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_via(tmp_path / "set" / "via.json", {"a.jpg": [box("dent")]})
+    for name in ("a.jpg", "b.jpg"):
+        draw_photo(tmp_path / "set" / "photos" / name)
+    assert run_import(source, "--photos", tmp_path / "set" / "photos", "--to", tmp_path / "out") == 0
+    assert "1 photo of the source not mentioned" in capsys.readouterr().out

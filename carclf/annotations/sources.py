@@ -20,9 +20,13 @@ def inside(folder: Path, name: str) -> Path:
     """
     path = folder / clean_photo_name(name)
     try:
-        real, root = path.resolve(), folder.resolve()
-    except OSError as error:
-        raise ValueError(f'"{name}" cannot be looked at ({error.strerror or error}).') from None
+        real, root = _real(path), _real(folder)
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # nothing lies there
+    except (OSError, ValueError) as error:  # too long a name, a link to itself, a zero byte
+        what = getattr(error, "strerror", None) or error
+        raise ValueError(f'"{name[:200]}" cannot be looked at ({what}). Rename or delete it.') from None
     if not real.is_relative_to(root):
         raise ValueError(f'"{name}" is a link that leads out of {folder}. Copy the file into the folder.')
     return path
@@ -90,12 +94,17 @@ class PhotoFinder:
         by_name: dict[str, list[Path]] = {}
         by_stem: dict[str, list[Path]] = {}
         for folder in self.folders:
-            root = folder.resolve()
+            root = _real(folder)
             for path in files_below(folder):
                 if not has_photo_suffix(path):
                     continue
-                real = path.resolve()
+                real = _real(path)
                 if real.is_relative_to(root) and not (self.without and real.is_relative_to(self.without)):
                     by_name.setdefault(path.name, []).append(path)
                     by_stem.setdefault(path.stem, []).append(path)
         return by_name, by_stem
+
+
+def _real(path: Path) -> Path:
+    """The path without links; one that leads to itself stays, which `resolve` takes for an error of the program."""
+    return Path(os.path.realpath(path))

@@ -176,11 +176,10 @@ def _read_options(options: ImportOptions, folder: Collection) -> ReadOptions:
 
 
 def _count_unused(folders: list[Path], used: set[Path], root: Path) -> int:
-    """Photos of the source that no record speaks of."""
-    seen = {path.resolve() for path in used}
-    unused = 0
+    """Photos of the source that no record speaks of, each once, though folders may lie in one another."""
+    found: set[str] = set()
     for folder in folders:
         for path in files_below(folder)[:_LOOKED_FOR]:
-            if has_photo_suffix(path) and root not in path.parents and path.resolve() not in seen:
-                unused += 1
-    return unused
+            if has_photo_suffix(path) and root not in path.parents:
+                found.add(os.path.realpath(path))
+    return len(found - {os.path.realpath(path) for path in used})
