@@ -271,7 +271,9 @@ def test_a_bad_photo_does_not_lose_the_others(tmp_path: Path, given: str, place:
 def test_a_photo_with_two_records_keeps_the_first(tmp_path: Path) -> None:
     first, second = read(write(tmp_path, image(BOX), image(name="./a.jpg")))
     assert isinstance(first, Record)
-    assert second == Problem("annotations.xml: ./a.jpg", "this photo has two records. Keep one.")
+    assert second == Problem(
+        "annotations.xml: ./a.jpg", "a.jpg has a record already: annotations.xml: a.jpg. Keep one of the two."
+    )
 
 
 def test_entities_and_document_types_are_refused(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_a_photo_with_two_files_keeps_the_first(tmp_path: Path) -> None:
     write(tmp_path / "ann" / "a.json", [])
     first, second = read(tmp_path)
     assert isinstance(first, Record)
-    assert second == Problem("ann/a.json", "img/a.jpg has two annotation files. Keep one.")
+    assert second == Problem("ann/a.json", "img/a.jpg has a record already: ann/a.jpg.json. Keep one of the two.")
 
 
 def test_a_bad_file_or_region_does_not_lose_the_others(tmp_path: Path) -> None:

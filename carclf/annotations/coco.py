@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from carclf.annotations.json_files import files_at, join_problems, looks_like, pack_numbers, read_size
-from carclf.annotations.records import Problem, ReadOptions, Record, Region
+from carclf.annotations.json_files import looks_like, pack_numbers
+from carclf.annotations.records import Problem, ReadOptions, Record, Region, join_problems, read_size
 from carclf.annotations.run_lengths import read_runs
 from carclf.annotations.shapes import Polygon, Shape, make_ring, rectangle_points
+from carclf.annotations.sources import files_at
 from carclf.errors import AnnotationError, listed
 from carclf.label_table import clean_photo_name
 from carclf.strict_json import read_json

@@ -14,10 +14,9 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from carclf.annotations.json_files import files_at, join_problems, read_size
-from carclf.annotations.records import HEAD, Problem, ReadOptions, Record, Region
+from carclf.annotations.records import HEAD, Problem, ReadOptions, Record, Region, join_problems, keep_first, read_size
 from carclf.annotations.shapes import NoArea, Point, Polygon, Ring, Runs, Shape, ellipse_points, make_runs
-from carclf.annotations.sources import inside, read_beginning
+from carclf.annotations.sources import files_at, inside, read_beginning
 from carclf.errors import AnnotationError
 from carclf.images import MOST_PIXELS
 
@@ -36,19 +35,7 @@ def read_cvat(path: Path, options: ReadOptions) -> Iterator[Record | Problem]:
     Raises:
         AnnotationError: if it is no CVAT file, or broken.
     """
-    seen: set[str] = set()
-    for index, image in enumerate(_images(path), 1):
-        name = (image.get("name") or "").strip()
-        place = f"{path.name}: {name or f'image {index}'}"
-        try:
-            record = _read_image(path.parent, place, image, options.attribute)
-        except ValueError as problem:
-            record = Problem(place, f"{problem}")
-        if isinstance(record, Record) and record.photo in seen:
-            record = Problem(place, "this photo has two records. Keep one.")
-        elif isinstance(record, Record):
-            seen.add(record.photo)
-        yield record
+    yield from keep_first(_read_images(path, options.attribute))
 
 
 def find_cvat(source: Path) -> list[Path]:
@@ -91,6 +78,16 @@ def _images(path: Path) -> Iterator[Element]:
         ) from None
     except (ParseError, ValueError, LookupError) as problem:  # the last of an unknown encoding
         raise AnnotationError(f"{path.name}: not valid xml: {problem}. {_EXPORT}") from None
+
+
+def _read_images(path: Path, attribute: str | None) -> Iterator[Record | Problem]:
+    for index, image in enumerate(_images(path), 1):
+        name = image.get("name", "").strip()
+        place = f"{path.name}: {name or f'image {index}'}"
+        try:
+            yield _read_image(path.parent, place, image, attribute)
+        except ValueError as problem:
+            yield Problem(place, str(problem))
 
 
 def _read_image(folder: Path, place: str, image: Element, attribute: str | None) -> Record | Problem:

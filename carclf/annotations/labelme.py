@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from carclf.annotations.json_files import files_at, join_problems, looks_like, read_size
-from carclf.annotations.records import HEAD, Problem, ReadOptions, Record, Region
+from carclf.annotations.json_files import looks_like
+from carclf.annotations.records import HEAD, Problem, ReadOptions, Record, Region, join_problems, keep_first, read_size
 from carclf.annotations.shapes import NoArea, Polygon, Ring, Runs, Shape, ellipse_points, make_ring, make_runs
-from carclf.annotations.sources import inside
+from carclf.annotations.sources import files_at, inside
 from carclf.errors import AnnotationError, PhotoError
 from carclf.images import open_image
 from carclf.label_table import clean_photo_name
@@ -43,15 +43,8 @@ def read_labelme(path: Path, options: ReadOptions) -> Iterator[Record | Problem]
             f"{path}: no Labelme json is there. Give the folder that Labelme has saved to, or one of its files."
         )
     root = path if path.is_dir() else path.parent
-    seen: dict[str, str] = {}  # photo -> the json that names it
-    for file in files_at(path, (".json",)):
-        place = file.relative_to(root).as_posix()
-        record = _read_file(root, file, place)
-        if isinstance(record, Record) and record.photo in seen:
-            record = Problem(place, f"{record.photo} is annotated by {seen[record.photo]}, too. Keep one of the two.")
-        elif isinstance(record, Record):
-            seen[record.photo] = place
-        yield record
+    files = files_at(path, (".json",))
+    yield from keep_first(_read_file(root, file, file.relative_to(root).as_posix()) for file in files)
 
 
 def _is_labelme(data: Any) -> bool:

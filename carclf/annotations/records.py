@@ -1,11 +1,13 @@
-"""What every reader of annotations yields: one record per photo, or the problem with one."""
+"""What every reader of annotations yields: one record per photo, or the problem with one; and what all need for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from carclf.annotations.shapes import Shape
 from carclf.config_data import COLOR_TOLERANCE
+from carclf.errors import listed
 from carclf.label_file import Color
 
 HEAD = ""  # in Record.labels: labels of the head that the import is asked for
@@ -100,3 +102,37 @@ class ReadOptions:
     colors: Mapping[Color, str] = field(default_factory=dict)
     tolerance: int = COLOR_TOLERANCE
     columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Returns the size that annotations state for a photo, in pixels; None where they state none.
+
+    Raises:
+        ValueError: if it is no size.
+    """
+    if width is None and height is None:
+        return None
+    for value in (width, height):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e6 or value != int(value):
+            raise ValueError(f"states a size of {width} × {height}; whole numbers of pixels were expected.")
+    return int(width), int(height)
+
+
+def join_problems(place: str, problems: Sequence[tuple[str, str]]) -> Problem:
+    """Makes one problem of all that is wrong with a photo's regions: (which region, what is wrong)."""
+    which = listed([region for region, _ in problems])
+    return Problem(f"{place} {which}", " ".join(dict.fromkeys(what for _, what in problems)))
+
+
+def keep_first(records: Iterable[Record | Problem]) -> Iterator[Record | Problem]:
+    """Makes a problem of every further record of a photo."""
+    places: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, Problem):
+            yield record
+        elif record.photo in places:
+            what = f"{record.photo} has a record already: {places[record.photo]}. Keep one of the two."
+            yield Problem(record.place, what)
+        else:
+            places[record.photo] = record.place
+            yield record

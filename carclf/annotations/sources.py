@@ -41,6 +41,12 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def files_at(source: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Lists the files of these suffixes (lower case) at or below a file or folder; none if there is no such thing."""
+    paths = files_below(source) if source.is_dir() else [source]
+    return [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
+
+
 def read_beginning(path: Path) -> bytes:
     """Reads as much of a file as tells what it is; nothing of one that cannot be read."""
     try:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.annotations.json_files import join_problems, looks_like, read_size
-from carclf.annotations.records import Problem, ReadOptions, Record, Region
+from carclf.annotations.json_files import looks_like
+from carclf.annotations.records import Problem, ReadOptions, Record, Region, join_problems, keep_first, read_size
 from carclf.annotations.shapes import NoArea, Polygon, Ring, Runs, Shape, make_runs, rectangle_points
 from carclf.annotations.sources import files_below, inside
 from carclf.errors import AnnotationError, PhotoError, listed
@@ -58,20 +58,7 @@ def read_supervisely(path: Path, options: ReadOptions) -> Iterator[Record | Prob
         hint = " Give the folder above it." if path.name == "ann" else ""
         raise AnnotationError(f"{path}: holds no annotation of Supervisely (dataset/ann/photo.jpg.json).{hint}")
     photos = _index_photos(below)
-    seen: set[str] = set()
-    for file in files:
-        place = file.relative_to(path).as_posix()
-        try:
-            inside(path, place)
-            record = _read_photo(path, file, photos)
-        except (AnnotationError, ValueError) as problem:
-            bare = str(problem).removeprefix(str(file)).removeprefix(file.name).lstrip(":, ")
-            record = Problem(place, " ".join(bare.splitlines()))
-        if isinstance(record, Record) and record.photo in seen:
-            record = Problem(place, f"{record.photo} has two annotation files. Keep one.")
-        elif isinstance(record, Record):
-            seen.add(record.photo)
-        yield record
+    yield from keep_first(_read_file(path, file, photos) for file in files)
 
 
 def find_supervisely(source: Path) -> list[Path]:
@@ -109,6 +96,16 @@ def _index_photos(files: Iterable[Path]) -> dict[Path, list[str]]:
         if has_photo_suffix(file):
             found.setdefault(file.parent / file.stem, []).append(file.name)
     return found
+
+
+def _read_file(root: Path, file: Path, photos: Mapping[Path, list[str]]) -> Record | Problem:
+    place = file.relative_to(root).as_posix()
+    try:
+        inside(root, place)
+        return _read_photo(root, file, photos)
+    except (AnnotationError, ValueError) as problem:
+        bare = str(problem).removeprefix(str(file)).removeprefix(file.name).lstrip(":, ")
+        return Problem(place, " ".join(bare.splitlines()))
 
 
 def _read_photo(root: Path, file: Path, photos: Mapping[Path, list[str]]) -> Record | Problem:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from carclf.annotations.json_files import files_at, join_problems
-from carclf.annotations.records import Problem, ReadOptions, Record, Region
+from carclf.annotations.records import Problem, ReadOptions, Record, Region, join_problems
 from carclf.annotations.shapes import NoArea, Polygon, Shape, ellipse_points, rectangle_points
+from carclf.annotations.sources import files_at
 from carclf.annotations.via_files import ViaPhoto, is_via_file, read_via_photos
 from carclf.label_table import clean_photo_name
 

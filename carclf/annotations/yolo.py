@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from carclf.annotations.json_files import join_problems
-from carclf.annotations.records import Problem, ReadOptions, Record, Region
+from carclf.annotations.records import Problem, ReadOptions, Record, Region, join_problems
 from carclf.annotations.shapes import Polygon, make_ring, rectangle_points
 from carclf.annotations.sources import files_below, inside
 from carclf.annotations.yolo_files import find_data_files, find_places, read_data_file

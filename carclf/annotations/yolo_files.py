@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
-from carclf.annotations.json_files import files_at
 from carclf.annotations.records import Problem
-from carclf.annotations.sources import inside, read_beginning
+from carclf.annotations.sources import files_at, inside, read_beginning
 from carclf.errors import AnnotationError
 from carclf.strict_json import read_text
 
