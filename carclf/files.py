@@ -1,12 +1,14 @@
 """Files that are either whole or not there: written beside their place, then moved into it."""
 
+import csv
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,18 @@ def remove_partial_files(folder: Path, beginning: str = "") -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text; see write_whole."""
     write_whole(path, lambda file: file.write_bytes(text.encode()))
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Writes a table of text; see write_whole."""
+    write_text(path, csv_text(header, lines))
+
+
+def csv_text(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """The text of a csv file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
 
 
 def write_json(path: Path, tree: Any) -> None:

@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from carclf.annotations.mask_layout import MASK_FOLDERS, PHOTO_FOLDERS
 from carclf.annotations.records import HEAD, Problem, ReadOptions, Record
-from carclf.annotations.sources import files_below, inside
+from carclf.annotations.sources import ANNOTATION_SUFFIXES, files_below, inside
 from carclf.errors import AnnotationError, listed
 from carclf.images import has_photo_suffix
 
 SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing")
 
-_NO_CLASSES = (
-    *("images", "image", "imgs", "img", "photos", "photo", "jpegimages", "annotations", "ann", "labels", "label"),
-    *("masks", "mask", "segmentationclass", "segmentationobject", "ground_truth"),
-)
-_ANNOTATIONS = (".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".tsv", ".parquet")
+_NO_CLASSES = (*PHOTO_FOLDERS, *MASK_FOLDERS, "ann", "segmentationobject")
+_BESIDE_CLASSES = (".txt", ".csv", ".tsv", ".parquet")  # may lie beside the folders of the classes: notes, other labels
 
 
 def read_folders(folder: Path, options: ReadOptions) -> Iterator[Record | Problem]:
@@ -61,8 +59,8 @@ def find_folders(source: Path) -> list[Path]:
     classes = {parts[level] for parts in names if len(parts) >= level + 2}
     in_no_class = any(len(parts) < level + 2 for parts in names)
     reserved = any(part.lower() in _NO_CLASSES for parts in names for part in parts[:-1])
-    annotated = any(path.suffix.lower() in _ANNOTATIONS for path in files if path.parent != source)
-    annotated = annotated or any(path.suffix.lower() in (".json", ".xml", ".yaml", ".yml") for path in files)
+    said_elsewhere = {path for path in files if path.suffix.lower() in ANNOTATION_SUFFIXES}
+    annotated = any(path.parent != source or path.suffix.lower() not in _BESIDE_CLASSES for path in said_elsewhere)
     return [source] if len(classes) > 1 and not in_no_class and not reserved and not annotated else []
 
 

@@ -14,7 +14,7 @@ from carclf.annotations.mask_layout import FoundMask, find_mask_files, masks_of
 from carclf.annotations.mask_legend import LEGENDS, read_legend
 from carclf.annotations.mask_pictures import LOSSY_SUFFIXES, mask_values
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
-from carclf.annotations.sources import files_below
+from carclf.annotations.sources import ANNOTATION_SUFFIXES, files_below
 from carclf.errors import AnnotationError, PhotoError
 from carclf.images import open_image, read_bytes
 from carclf.mask_images import ids_in
@@ -89,8 +89,7 @@ def _is_mvtec(path: Path) -> bool:
 
 
 def _only_masks(source: Path, masks: Sequence[FoundMask]) -> bool:
-    others = {".json", ".xml", ".yaml", ".yml", ".csv", ".tsv", ".parquet", ".txt"}
-    if any(path.suffix.lower() in others and path.name not in LEGENDS for path in files_below(source)):
+    if any(path.suffix.lower() in ANNOTATION_SUFFIXES and path.name not in LEGENDS for path in files_below(source)):
         return False
     return len({mask.path.parent for mask in masks}) == 1 or all(
         _holds_ids(mask.path) for mask in _spread(masks, _SNIFFED)

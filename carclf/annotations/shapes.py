@@ -168,11 +168,28 @@ def _draw(shape: Shape, width: int, height: int) -> tuple[tuple[int, int], NDArr
     raise ValueError(f'the shape "{shape.kind}" has no area that could be filled. Draw it as a polygon.')
 
 
-def _draw_polygon(shape: Polygon, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+def find_box(shape: Polygon | Runs) -> tuple[float, float, float, float]:
+    """Returns (left, top, right, bottom) of a shape, in pixels of the photo."""
+    if isinstance(shape, Runs):
+        (left, top), (width, height) = shape.origin, shape.size
+        return left, top, left + width, top + height
     xs = [x for ring in shape.outer for x, _ in ring]
     ys = [y for ring in shape.outer for _, y in ring]
-    left, right = _span(min(xs), max(xs), width)
-    top, bottom = _span(min(ys), max(ys), height)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def lies_outside(shape: Shape, width: int, height: int) -> bool:
+    """Tells whether the box around a shape lies beside a photo of that size; of a mask file nobody knows."""
+    if not isinstance(shape, Polygon | Runs):
+        return False
+    left, top, right, bottom = find_box(shape)
+    return right <= 0 or bottom <= 0 or left >= width or top >= height
+
+
+def _draw_polygon(shape: Polygon, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    lowest_x, lowest_y, highest_x, highest_y = find_box(shape)
+    left, right = _span(lowest_x, highest_x, width)
+    top, bottom = _span(lowest_y, highest_y, height)
     size = (right - left, bottom - top)
     if min(size) <= 0:
         return (0, 0), np.zeros((0, 0), bool)

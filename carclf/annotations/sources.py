@@ -9,6 +9,7 @@ from carclf.errors import listed
 from carclf.images import has_photo_suffix
 from carclf.label_table import clean_photo_name
 
+ANNOTATION_SUFFIXES = (".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".tsv", ".parquet")
 _BEGINNING = 2**16  # bytes
 
 

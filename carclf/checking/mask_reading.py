@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from carclf.annotations.mask_pictures import load_class_mask
-from carclf.annotations.shapes import Polygon, Runs
+from carclf.annotations.shapes import Polygon, Runs, find_box, lies_outside
 from carclf.checking.findings import Finding, Severity, from_error
 from carclf.config import EmptyWhere, HeadConfig
 from carclf.config_data import AnnotationConfig
@@ -198,25 +198,16 @@ def _kind_of(source: MaskSource, frame: Frame) -> str:
 
 def _outside(source: MaskSource, frame: Frame) -> float:
     """How far the regions stick out of the photo, as a share of its side; 1 = none has a point inside."""
-    size = np.array(source.size or (frame.width, frame.height), float)
-    corners = []
-    for _, shape in source.shapes:
-        if isinstance(shape, Polygon):
-            corners.append(np.array([point for ring in shape.outer for point in ring], float))
-        elif isinstance(shape, Runs):
-            low = np.array(shape.origin, float)
-            corners.append(np.array([low, low + shape.size]))
-    if not corners:
-        return 0.0
-    if len(corners) == len(source.shapes) and all(_is_away(points, size) for points in corners):
+    width, height = source.size or (frame.width, frame.height)
+    shapes = [shape for _, shape in source.shapes]
+    if shapes and all(lies_outside(shape, width, height) for shape in shapes):
         return 1.0
-    most = max(float(np.max(np.maximum(-points, points - size) / size)) for points in corners)
-    return min(max(most, 0.0), 0.999)
-
-
-def _is_away(points: np.ndarray, size: np.ndarray) -> bool:
-    """Whether the box around some points, (n, 2), has nothing in common with a photo of that size."""
-    return bool((points.max(axis=0) <= 0).any() or (points.min(axis=0) >= size).any())
+    most = 0.0
+    for shape in shapes:
+        if isinstance(shape, Polygon | Runs):
+            left, top, right, bottom = find_box(shape)
+            most = max(most, -left / width, -top / height, right / width - 1, bottom / height - 1)
+    return min(most, 0.999)
 
 
 def _match_findings(

@@ -1,7 +1,5 @@
 """The folder that is imported into: its rows, the content of its photos and masks, and what earlier imports did."""
 
-import csv
-import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from carclf.errors import PhotoError, RunDirError, listed
-from carclf.files import PARTIAL, write_json, write_text
+from carclf.files import PARTIAL, csv_text, write_json, write_text
 from carclf.images import photo_sha256
 from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, read_label_table
 from carclf.labels import split_cell
@@ -154,11 +152,8 @@ def open_collection(root: Path, workers: int) -> Collection:
 def save_collection(collection: Collection) -> None:
     """Writes labels.csv and, last, import.json."""
     root = collection.root
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([NAME_COLUMN, *collection.columns])
-    writer.writerows([name, *(row.get(key, "") for key in collection.columns)] for name, row in collection.rows.items())
-    write_if_other(root / TABLE, table.getvalue())
+    rows = ([name, *(row.get(key, "") for key in collection.columns)] for name, row in collection.rows.items())
+    write_if_other(root / TABLE, csv_text([NAME_COLUMN, *collection.columns], rows))
     for name, header in (("skipped", ("record", "reason")), ("conflicts", ("photo", "head", "was", "came", "from"))):
         lines = [line for each in collection.imports for line in each[name]]
         write_table(root / f"{name}.csv", header, lines)
@@ -198,9 +193,7 @@ def write_if_other(path: Path, text: str) -> None:
 def write_table(path: Path, header: tuple[str, ...], lines: list[list[str]]) -> None:
     """Writes a csv file; one without lines only where an older one stands."""
     if lines or path.exists():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([header, *lines])
-        write_if_other(path, text.getvalue())
+        write_if_other(path, csv_text(header, lines))
 
 
 def check_folder(root: Path) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from carclf.annotations.classes import IGNORED, Renames
 from carclf.annotations.mask_files import rename_mask
-from carclf.annotations.records import Problem, Record, Region
-from carclf.annotations.shapes import Polygon, Runs
+from carclf.annotations.records import Problem, Record
+from carclf.annotations.shapes import lies_outside
 from carclf.annotations.sources import PhotoFinder
 from carclf.errors import CarclfError, listed
 from carclf.images import SUFFIXES_OF, Frame, has_photo_suffix, open_image, read_bytes, read_head
@@ -175,7 +175,7 @@ class Gatherer:
         if not source.shapes and not record.known_empty and not self.plan.empty:
             return None, 0
         size = record.size or (frame.width, frame.height)
-        outside = sum(_lies_outside(region, size) for region in record.regions)
+        outside = sum(lies_outside(region.shape, *size) for region in record.regions)
         return self._pack(source.load(frame), label_set), outside
 
     def _name_regions(self, record: Record, label_set: LabelSet) -> Record:
@@ -241,16 +241,3 @@ def _files_of(record: Record, source: Path | None) -> tuple[Path, ...]:
     if record.mask is not None:
         used.append(record.mask.path)
     return tuple(used + [path for region in record.regions if (path := getattr(region.shape, "path", None))])
-
-
-def _lies_outside(region: Region, size: tuple[int, int]) -> bool:
-    """Whether no part of a region lies in the photo."""
-    if isinstance(region.shape, Polygon):
-        xs = [x for ring in region.shape.outer for x, _ in ring]
-        ys = [y for ring in region.shape.outer for _, y in ring]
-    elif isinstance(region.shape, Runs):
-        (left, top), (width, height) = region.shape.origin, region.shape.size
-        xs, ys = [left, left + width], [top, top + height]
-    else:
-        return False
-    return max(xs) <= 0 or max(ys) <= 0 or min(xs) >= size[0] or min(ys) >= size[1]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from carclf import __version__
 from carclf.app import num_workers
 from carclf.config import Config
-from carclf.files import write_json, write_text
+from carclf.files import write_csv, write_json, write_text
 from carclf.label_file import LabelSet
 from carclf.preparing.appearance import AppearanceRanges
 from carclf.preparing.folder import (
@@ -37,7 +37,7 @@ from carclf.preparing.output import Job, Recipe, Written, palette, write_photo
 from carclf.preparing.pictures import draw_samples, draw_statistics
 from carclf.preparing.splitting import split_groups, split_notes
 from carclf.preparing.statistics import count_everything
-from carclf.preparing.tables import LabelLines, mirrored_labels, read_table, unique_stems, write_csv
+from carclf.preparing.tables import LabelLines, mirrored_labels, read_table, unique_stems
 from carclf.scores import Array
 
 LOG = logging.getLogger(__name__)

@@ -1,13 +1,10 @@
 """Names and label lines of the written files, also of mirrored copies."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from carclf.config import Config, HeadConfig
 from carclf.config_data import DemoConfig
-from carclf.files import write_text
 from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, LabelTable, read_label_table
 from carclf.labels import LabelSet, split_cell
 
@@ -92,16 +89,3 @@ class LabelLines:
             for column, cells in self._columns.items()
         )
         return (file_name, str(group), *cells)
-
-
-def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Writes a table of text, whole or not at all.
-
-    Raises:
-        RunDirError: if the file cannot be written.
-    """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(lines)
-    write_text(path, text.getvalue())
