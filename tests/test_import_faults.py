@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.drawn_annotations import box, contents, draw_photo, draw_via_set, run_import, write_via
+from tests.drawn_annotations import box, contents, draw_photo, draw_via_set, read_ids, run_import, write_via
 
 
 def reasons(folder: Path) -> dict[str, str]:
@@ -246,3 +246,40 @@ def test_photos_left_there_count_once(tmp_path: Path, capsys: pytest.CaptureFixt
         draw_photo(tmp_path / "set" / "photos" / name)
     assert run_import(source, "--photos", tmp_path / "set" / "photos", "--to", tmp_path / "out") == 0
     assert "1 photo of the source not mentioned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [["--map", "dent="], []])
+def test_photos_alone_are_no_success(tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")] if more else []})
+    assert run_import(source, "--to", tmp_path / "out", *more) == 2
+    said = capsys.readouterr()
+    assert "no label and no mask came of it, photos alone" in said.err
+    assert "Next:" not in said.out
+    assert run_import(source, "--to", tmp_path / "out", *more, "--empty") == 0
+
+
+def test_a_new_name_that_is_no_class_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")], "b.jpg": []})
+    assert run_import(source, "--to", tmp_path / "out", "--map", "dent=a;b") == 2
+    assert '--map dent: "a;b" is no name of a class' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["via", "coco", "cvat", "table"])
+def test_a_folder_without_a_file_of_the_format_is_told(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_photo(tmp_path / "set" / "a.jpg")
+    assert run_import("--format", name, tmp_path / "set", "--to", tmp_path / "out") == 2
+    assert f"set: holds no file of the format {name}. Name the file" in capsys.readouterr().err
+
+
+def test_photos_known_to_be_empty_bring_no_class(tmp_path: Path) -> None:
+    first = draw_via_set(tmp_path / "one", {"a.jpg": [box("dent")], "b.jpg": [box("scratch")]})
+    draw_photo(tmp_path / "two" / "c.jpg", seed=7)
+    second = write_via(tmp_path / "two" / "via.json", {"c.jpg": []})
+    assert run_import(first, "--to", tmp_path / "out") == 0
+    classes = (tmp_path / "out" / "labels" / "damage_mask.txt").read_bytes()
+    assert run_import(second, "--to", tmp_path / "out", "--empty") == 0
+    assert (tmp_path / "out" / "labels" / "damage_mask.txt").read_bytes() == classes
+    assert not read_ids(tmp_path / "out", "damage_mask", "c.jpg").any()

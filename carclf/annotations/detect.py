@@ -6,6 +6,7 @@ from carclf.annotations import FINDERS, LAST, READERS
 from carclf.errors import AnnotationError, did_you_mean, listed
 
 AUTO = "auto"
+_FILES = ("via", "coco", "cvat", "table")  # formats of one file, not of a folder
 
 
 def choose(format_name: str, source: Path) -> tuple[str, Path]:
@@ -32,6 +33,8 @@ def choose(format_name: str, source: Path) -> tuple[str, Path]:
     if source.is_file():
         return format_name, source
     found = [(format_name, path) for path in FINDERS[format_name](source)]
+    if not found and format_name in _FILES:
+        raise AnnotationError(f"{source}: holds no file of the format {format_name}. Name the file, or mend it.")
     return _only_one(found, source) if found else (format_name, source)
 
 

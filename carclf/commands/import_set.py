@@ -27,7 +27,13 @@ def execute(options: argparse.Namespace) -> int:
     summary = import_set(asked, progress=None if LOG.isEnabledFor(logging.INFO) else False)
     if not options.quiet:
         print(summary_text(summary))
-        print(f"Next: python main.py --config {asked.to / 'config.json'}")
+        if summary.says_something:
+            print(f"Next: python main.py --config {asked.to / 'config.json'}")
+    if not summary.says_something:
+        raise CarclfError(
+            f"{asked.source}: no label and no mask came of it, photos alone. Look at --map; where photos without a "
+            "region are known to show nothing, say --empty."
+        )
     if asked.strict and (summary.skipped or summary.conflicts):
         raise CarclfError(
             f"--strict: {summary.num_skipped} records were skipped and {len(summary.conflicts)} are in conflict; "
@@ -51,6 +57,7 @@ def read_options(options: argparse.Namespace) -> "ImportOptions":
         read_colors,
         read_derived,
         read_kinds,
+        read_map,
         read_pairs,
     )
 
@@ -65,7 +72,7 @@ def read_options(options: argparse.Namespace) -> "ImportOptions":
         source=source,
         to=options.to,
         head=options.head,
-        map=read_pairs("--map", options.map),
+        map=read_map(options.map),
         photos=tuple(options.photos),
         labels=options.labels,
         columns=read_pairs("--column", options.column),

@@ -97,7 +97,7 @@ def write_label_files(
 def complete_config(
     folder: Collection, options: ImportOptions, template: dict[str, Any], labels: Mapping[str, LabelPlan]
 ) -> None:
-    """Adds missing heads and annotations to config.json, or makes it."""
+    """Adds missing heads and annotations to config.json, or makes it; without any head it waits for another import."""
     config = folder.config or template
     heads, dataset = config.setdefault("heads", {}), config["dataset"]
     wanted = _wanted_heads(folder, options, labels)
@@ -109,7 +109,7 @@ def complete_config(
         if not any(note.get("head") == name for note in notes):
             notes.append({"format": "masks", "path": f"{MASKS}/{name}", "head": name})
             changed = True
-    if changed:
+    if changed and heads:
         write_json(folder.root / CONFIG, config)
 
 

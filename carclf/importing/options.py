@@ -10,6 +10,7 @@ from carclf.config import HeadKind
 from carclf.config_data import COLOR_TOLERANCE
 from carclf.config_types import NAME_PATTERN
 from carclf.errors import CarclfError, did_you_mean
+from carclf.importing.names import is_class
 from carclf.label_file import Color
 
 DEFAULT_MASK_HEAD = "damage_mask"
@@ -85,6 +86,22 @@ def read_pairs(option: str, words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def read_map(words: Sequence[str]) -> dict[str, str]:
+    """Reads `old=new`, where new is a class, nothing, or ignore.
+
+    Raises:
+        ImportOptionError: if it cannot be a class.
+    """
+    renames = read_pairs("--map", words)
+    for old, new in renames.items():
+        if new and not is_class(new):
+            raise ImportOptionError(
+                f'--map {old}: "{new}" is no name of a class: no ";", no line break, no brackets around it, '
+                "no # before it. Write another one."
+            )
+    return renames
+
+
 def read_kinds(words: Sequence[str]) -> dict[str, HeadKind]:
     """Reads `head=kind`.
 
@@ -148,7 +165,11 @@ def check_head(option: str, head: str) -> None:
     Raises:
         ImportOptionError: if it is none.
     """
-    if not re.fullmatch(NAME_PATTERN, head) or len(head) > 64 or head in ("name", "group"):
+    if head in ("name", "group"):
+        raise ImportOptionError(
+            f'{option}: "{head}" is a column of labels.csv with a meaning of its own. Take another.'
+        )
+    if not re.fullmatch(NAME_PATTERN, head) or len(head) > 64:
         raise ImportOptionError(f'{option}: "{head}" is no name of a head: letters, digits, _, - and . were expected.')
 
 

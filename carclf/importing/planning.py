@@ -60,7 +60,8 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
                 f"{listed(known.names)} already. Name them by a label file, line i for class id i: --labels FILE."
             )
         nameless = _nameless_class(options, survey, known)
-        wanted = [*([nameless] if survey.nameless and nameless else []), *survey.classes] or [nameless or NAMELESS]
+        wanted = [*([nameless] if survey.nameless and nameless else []), *survey.classes]
+        wanted = wanted or ([] if known.names else [nameless or NAMELESS])
         colors = {name: color for color, name in options.colors.items()}
         label_set = lengthen(known, [name for name in wanted if name not in ("", "ignore")], colors)
     return Plan(label_set, renames, nameless, heads, options.empty)

@@ -54,6 +54,11 @@ class Summary:
         return self.made + self.there + self.twins
 
     @property
+    def says_something(self) -> bool:
+        """Whether any record brought a label or a mask, be it one that was there or is in conflict."""
+        return bool(self.masks or self.labels or self.conflicts)
+
+    @property
     def num_skipped(self) -> int:
         """Records that were left out; one may have several problems."""
         return len({_REGION.sub("", place) for place, _ in self.skipped})

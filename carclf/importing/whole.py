@@ -13,6 +13,7 @@ from carclf.annotations.classes import Renames
 from carclf.annotations.detect import choose
 from carclf.annotations.records import Problem, ReadOptions, Record
 from carclf.annotations.sources import PhotoFinder, files_below
+from carclf.config_data import ANNOTATION_FORMATS
 from carclf.errors import AnnotationError
 from carclf.files import digest, locked, remove_partial_files
 from carclf.images import has_photo_suffix
@@ -69,6 +70,8 @@ def import_set(options: ImportOptions, progress: bool | None = None) -> Summary:
         template = read_template(options, root)
         reading = _read_options(options, folder)
         survey = take_survey(read_records(format_name, source, reading), Renames(options.map))
+        if options.empty and format_name in ANNOTATION_FORMATS:  # which could have said something of pixels
+            survey.empty = max(survey.empty, survey.records)
         plan = make_plan(options, survey, folder)
         labels = plan_labels(options, survey, plan, folder)
         check_requests(options, folder, list(labels), [options.mask_head] if plan.label_set else [])
