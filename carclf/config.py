@@ -150,6 +150,12 @@ class MaskTrainingConfig(Section):
     """How the mask decoders of the segmentation heads are fitted."""
 
     epochs: Whole = Field(default=12, ge=1, description="passes over the training part")
+    least_steps: Whole = Field(
+        default=300,
+        ge=0,
+        description="a small training part is passed over more often, until there are so many steps: 36 photos learn "
+        "nothing from the 24 steps that 12 epochs make",
+    )
     batch_size: Whole = Field(default=16, ge=1, description="photos per step")
     learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size at the start; decays to 0")
     weight_decay: Number = Field(default=0.01, ge=0, description="AdamW's decay of the weights, times the step size")

@@ -53,7 +53,7 @@ def write_config(folder: Path, photos: Path, **changes: Any) -> Path:
         },
         "cross_validation": {"folds": 2, "group_similarity": 0.98},  # at 64 px all cars are alike
         "training": {"l2": [0.0005, 0.005], "inner_folds": 2},
-        "mask_training": {"epochs": 2, "channels": 8, "levels": ["P4"], "views": 1},
+        "mask_training": {"epochs": 2, "least_steps": 0, "channels": 8, "levels": ["P4"], "views": 1},
         "results": "results",
         "images": "images",
     }

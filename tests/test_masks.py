@@ -31,7 +31,7 @@ from carclf.masks.training import MaskData, evaluate, read_batch
 
 SHAPES = {"P3": (8, 8, 6), "P4": (4, 4, 6), "P5": (2, 2, 6)}
 MIRROR = (1, 0)  # "left" becomes "right"
-QUICK = MaskTrainingConfig(epochs=12, batch_size=8, learning_rate=0.01, channels=8, dropout=0.1)
+QUICK = MaskTrainingConfig(epochs=12, least_steps=0, batch_size=8, learning_rate=0.01, channels=8, dropout=0.1)
 TRAIN_ROWS, TEST_ROWS = np.arange(40), np.arange(40, 56)
 
 
@@ -284,6 +284,18 @@ def test_inner_split_keeps_groups_whole(photos: tuple[MaskData, list[np.ndarray]
     assert sorted([*inner_train, *inner_test]) == TRAIN_ROWS.tolist()
     assert not set(data.groups[inner_train]) & set(data.groups[inner_test])
     assert 0.1 < len(inner_test) / len(TRAIN_ROWS) < 0.4
+
+
+def test_a_small_training_part_is_passed_over_until_there_are_enough_steps(
+    photos: tuple[MaskData, list[np.ndarray]],
+) -> None:
+    settings = QUICK.model_copy(update={"epochs": 2, "least_steps": 20})
+    fit = fit_mask_head(photos[0], MaskSplit("damage_mask", 1, TRAIN_ROWS, TEST_ROWS), settings, seed=3)
+    last = max(point.epoch for point in fit.history if point.split == TRAIN)
+    shown = photos[0].targets.has_class()[TRAIN_ROWS].any(axis=1)
+    num_empty = min(int((~shown).sum()), round(settings.empty_share * int(shown.sum())))
+    steps = -(-(int(shown.sum()) + num_empty) // settings.batch_size)
+    assert (last - 1) * steps < 20 <= last * steps
 
 
 def test_errors_name_the_fold_and_the_cure(photos: tuple[MaskData, list[np.ndarray]]) -> None:

@@ -67,7 +67,9 @@ class Job:
 
 
 def train_decoder(data: MaskData, job: Job, settings: MaskTrainingConfig) -> tuple[MaskDecoder, list[CurvePoint]]:
-    """Fits a decoder for a fixed number of epochs; its weights are the running average over the steps.
+    """Fits a decoder for a number of epochs fixed by the size of its training part.
+
+    Its weights are the running average over the steps.
 
     Raises:
         TrainingError: if the loss is not finite.
@@ -80,9 +82,10 @@ def train_decoder(data: MaskData, job: Job, settings: MaskTrainingConfig) -> tup
     for each in (model, averaged.model):
         set_scaling(each, *spread)
     sampler = _Sampler(data, job.train, settings, random)
-    fit = _Fit(model, spec, settings, sampler.steps)
+    epochs = max(settings.epochs, -(-settings.least_steps // sampler.steps))
+    fit = _Fit(model, spec, settings, (sampler.steps, epochs))
     curves = []
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(1, epochs + 1):
         curves.append(_point(epoch, "train", [fit.step(*batch) for batch in sampler.epoch()]))
         if not np.isfinite(curves[-1].loss):
             raise TrainingError(
@@ -126,11 +129,11 @@ def read_batch(data: MaskData, photos: Array, views: Array) -> tuple[dict[str, A
 
 
 class _Fit:
-    """The optimiser's state and one step of it."""
+    """The optimiser's state and one step of it; `steps`: (of an epoch, epochs)."""
 
-    def __init__(self, model: Any, spec: DecoderSpec, settings: MaskTrainingConfig, steps_per_epoch: int) -> None:
+    def __init__(self, model: Any, spec: DecoderSpec, settings: MaskTrainingConfig, steps: tuple[int, int]) -> None:
         self.model = model
-        self.optimizer = _make_optimizer(settings, steps_per_epoch)
+        self.optimizer = _make_optimizer(settings, *steps)
         self.optimizer.build(model.trainable_variables)
         self.average = [tf.Variable(variable.value) for variable in model.trainable_variables]
         self.count = tf.Variable(0.0)
@@ -195,8 +198,8 @@ def evaluate(logits: Any, targets: Any) -> Any:
     return tf.concat([tf.fill([1, 3], loss), tf.stack([hits, marked - hits, sizes - hits], axis=1)], axis=0)
 
 
-def _make_optimizer(settings: MaskTrainingConfig, steps_per_epoch: int) -> Any:
-    steps = steps_per_epoch * settings.epochs
+def _make_optimizer(settings: MaskTrainingConfig, steps_per_epoch: int, epochs: int) -> Any:
+    steps = steps_per_epoch * epochs
     warm_up = min(steps - 1, max(1, round(_WARM_UP * steps_per_epoch)))
     schedule = keras.optimizers.schedules.CosineDecay(
         settings.learning_rate / max(1, warm_up),
