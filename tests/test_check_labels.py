@@ -184,6 +184,14 @@ def test_parts_of_whole_cars_contradict_nothing(small: SmallSet) -> None:
     assert found(small.survey(), "heads contradict each other") == []
 
 
+def test_a_damaged_car_without_the_parts_of_the_others_contradicts_nothing(small: SmallSet) -> None:
+    del small.heads["damage_mask"]
+    small.annotations = []
+    for row in small.rows:
+        row["location"] = "NULL" if row["name"] == "p00.png" else "front"
+    assert found(small.survey(), "heads contradict each other") == []
+
+
 def test_labels_that_follow_from_masks_are_counted_without_the_bad_masks(small: SmallSet) -> None:
     small.heads["damage_type"] = {
         "kind": "multi_label",

@@ -12,6 +12,7 @@ from carclf.dataset import Dataset, drop_photos, make_dataset
 from carclf.errors import AnnotationError, CarclfError, LabelError, PhotoError
 from carclf.images import Frame, photo_frame
 from carclf.labels import NOT_LABELLED
+from carclf.mask_sources import match_photos
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE = "name,damage,type,group\na.jpg,minor,dent,car 1\nb.jpg,whole,NULL,\nsub/c.jpg,,,car 1\nd.jpg,whole,,\n"
@@ -224,6 +225,15 @@ def test_a_mask_file_that_fits_two_photos(folder: Path) -> None:
     annotations = [AnnotationConfig(format="masks", path=folder / "masks", head="mask")]
     with pytest.raises(AnnotationError, match=r'"a" fits several photos: a\.jpg, a\.png'):
         load(folder, annotations=annotations)
+
+
+def test_the_whole_name_of_a_photo_comes_before_its_end() -> None:
+    photos = ["left/a.jpg", "a.jpg", "right/b.jpg"]
+    assert match_photos(["a.jpg", "left/a.jpg", "b", "set/right/b.jpg"], photos) == (
+        {"a.jpg": 1, "left/a.jpg": 0, "b": 2, "set/right/b.jpg": 2},
+        {},
+    )
+    assert match_photos(["a.jpg"], ["left/a.jpg", "right/a.jpg"]) == ({}, {"a.jpg": [0, 1]})
 
 
 def test_all_problems_come_at_once(folder: Path) -> None:

@@ -88,6 +88,16 @@ def test_links_out_of_the_source_are_refused(tmp_path: Path) -> None:
     assert "leads out of" in reasons(tmp_path / "out")["via.json: b.jpg"]
 
 
+def test_links_out_of_the_source_are_not_found_by_their_bare_name(tmp_path: Path) -> None:
+    source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")]})
+    secret = draw_photo(tmp_path / "elsewhere" / "secret.jpg", seed=5)
+    (tmp_path / "set" / "deeper").mkdir()
+    (tmp_path / "set" / "deeper" / "b.jpg").symlink_to(secret)
+    write_via(source, {"a.jpg": [box("dent")], "b.jpg": [box("dent")]})
+    assert run_import("--format", "via", source, "--to", tmp_path / "out") == 0
+    assert "the photo is not in" in reasons(tmp_path / "out")["via.json: b.jpg"]
+
+
 @pytest.mark.parametrize(
     "part", ["photos", "masks", "labels", "labels.csv", "config.json", ".lock", "masks/damage_mask"]
 )

@@ -27,6 +27,13 @@ def test_groups_stay_whole_and_every_class_gets_its_share(seed: int) -> None:
         np.testing.assert_allclose(got, list(SHARES.values()), atol=0.02 + 1.0 / on.sum())
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_large_group_goes_to_the_large_part(seed: int) -> None:
+    part = split_groups(np.append(np.zeros(30, np.int64), np.arange(1, 71)), {}, SHARES, seed)
+    assert np.bincount(part).tolist() == [70, 15, 15]
+    assert (part[:30] == 0).all()
+
+
 @pytest.mark.parametrize("num_groups", [3, 4, 5, 7])
 def test_no_part_is_empty_as_long_as_there_are_groups_for_all(num_groups: int) -> None:
     part = split_groups(np.arange(num_groups), {}, SHARES, 1)

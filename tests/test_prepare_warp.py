@@ -177,6 +177,21 @@ def test_a_copy_keeps_a_good_part_of_every_class(tmp_path: Path) -> None:
     assert (pixels[:, 3] > 0).mean() > 0.3  # the strong warps are not given up for all
 
 
+def test_mirrored_copies_keep_what_their_class_becomes(tmp_path: Path) -> None:
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:40, 10:30] = 1
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    label_set = LabelSet(("left", "right"), (1, 0), (None, None), tmp_path / "labels.txt")
+    source = MaskSource(label_set, mask=ClassMask(tmp_path / "mask.png", {1: "left", 2: "right"}))
+    job = Job(0, Photo("a.png", tmp_path / "a.png", "0" * 64, None), source, tmp_path / "train", "a", 20)
+    files = write_photo(job, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
+    mirrored = np.array([file.pixels for file in files if file.mirrored])
+    assert (mirrored[:, 1] == 0).all()
+    assert (mirrored[:, 2] >= 100).all()
+    assert (mirrored[:, 3] > 0).any()  # they are turned as strongly as the others, too
+
+
 def test_a_copy_does_not_depend_on_the_other_copies(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     photo, recipe = (
