@@ -76,6 +76,8 @@ def _vectors(config: Config, dataset: Dataset) -> tuple[Array, str]:
         source = find_source(settings, model, embedded_fallback=False)
         backbone = open_backbone(settings, source, backbone_options(config, model))
     except BackboneError as problem:
+        if config.embedded_fallback:
+            return none, f"By {common}, as a run on the embedded backbone does; {model} is not at hand."
         LOG.warning("Photos are compared without the vectors of %s. %s", model, problem)
         return none, f"By {common}; a run also goes by the vectors of {model}, which could not be used."
     views = min(config.training.views, 2)

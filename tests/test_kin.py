@@ -54,3 +54,8 @@ def test_without_a_backbone_photos_are_recognised_by_their_pictures(config_path:
     pairs = {(pair.first, pair.second, pair.reason) for pair in kin.groups.pairs}
     assert pairs == {(0, 8, "same bytes"), (2, 9, "dHash, mirrored")}
     assert "could not be used" in kin.by
+    config["embedded_fallback"] = True
+    config_path.write_text(json.dumps(config))
+    again = find_kin(read_config(config_path), read_dataset(read_config(config_path)))
+    assert again.groups.pairs == kin.groups.pairs
+    assert "as a run on the embedded backbone does" in again.by
