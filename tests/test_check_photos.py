@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -146,3 +147,22 @@ def test_the_group_column_makes_groups_but_no_duplicates(small: SmallSet) -> Non
     assert survey.findings == ()
     assert survey.kin is not None
     assert (survey.kin.groups, survey.kin.shared, survey.kin.largest) == (23, 1, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_among_the_photos_is_not_waited_for(small: SmallSet) -> None:
+    os.mkfifo(small.photos / "pipe.jpg")
+    assert the(small.survey(), "photo without label").notes == {
+        "pipe.jpg": "pipe.jpg: is neither a file nor a folder.",
+    }
+
+
+def test_names_that_are_no_text_can_be_shown(small: SmallSet) -> None:
+    try:
+        (small.photos / os.fsdecode(b"\xff\xfe.jpg")).write_text("no photo")
+        (small.photos / os.fsdecode(b"\xff\xfe.txt")).write_text("no photo")
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    survey = small.survey()
+    assert the(survey, "photo without label").photos == ("\\udcff\\udcfe.jpg",)
+    assert the(survey, "no photo").photos == ("\\udcff\\udcfe.txt",)

@@ -62,16 +62,18 @@ def look_at_files(folder: Path, named: Sequence[str], workers: int | None) -> tu
     hidden = [name for name in known.difference(names) if _is_file(folder / name)]  # the table may name such, too
     photos = sorted({*hidden, *(name for name in names if name in known or has_photo_suffix(PurePosixPath(name)))})
     with ThreadPoolExecutor(workers) as threads:
-        files = list(threads.map(lambda name: look_at_file(folder / name, name), photos))
-    return files, sorted(set(names).difference(photos))
+        files = list(threads.map(lambda name: look_at_file(folder / name, _legible(name)), photos))
+    return files, [_legible(name) for name in sorted(set(names).difference(photos))]
 
 
 def look_at_file(path: Path, name: str) -> PhotoFile:
     """Reads one photo; whatever is wrong with it is in the answer."""
+    if _is_special(path):
+        return PhotoFile(name, path, problem=f"{name}: is neither a file nor a folder.")
     try:
         data = read_bytes(path)
     except PhotoError as problem:
-        return PhotoFile(name, path, problem=str(problem))
+        return PhotoFile(name, path, problem=_legible(str(problem)))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         kind, frame = read_head(data, name)
@@ -126,11 +128,24 @@ def judge_files(
         yield Finding("no photo", "note", text, photos=tuple(others))
 
 
+def _legible(name: str) -> str:
+    """A name with those of its bytes that are no UTF-8 written out, so that it can be shown and written."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:  # a name that is too long for the disk, a folder without permission
         return False
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a pipe or a device: whoever reads one may wait for ever."""
+    try:
+        return path.exists() and not path.is_file()
+    except OSError:
+        return False  # told when it is read
 
 
 def _one(
