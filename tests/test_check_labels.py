@@ -242,3 +242,21 @@ def test_where_no_photo_can_be_read_that_is_the_finding(small: SmallSet) -> None
     survey = small.survey()
     assert [finding.kind for finding in unsound(survey)] == ["unreadable photo"]
     assert found(survey, "heads contradict each other") == []
+
+
+def test_a_head_with_labels_of_too_few_cars_to_train_on_is_unsound(small: SmallSet) -> None:
+    for row in small.rows[1:]:
+        row["location"] = ""
+    (finding,) = unsound(small.survey())
+    assert finding.text.startswith("location: the training part of a fold, or of a fold inside it, has no photo")
+    assert (finding.kind, finding.head) == ("folds", "location")
+
+
+@pytest.mark.parametrize(("cars", "which"), [(1, "no car"), (2, "only 1 car")])
+def test_masks_of_too_few_cars_to_train_on_are_unsound(small: SmallSet, cars: int, which: str) -> None:
+    del small.heads["severity"], small.heads["damage_mask"]["empty_where"]
+    for number in range(24):
+        write_mask(small.masks / f"p{number:02}.png", value=number < cars)
+    finding = next(each for each in found(small.survey(), "folds") if each.severity == "unsound")
+    assert finding.head == "damage_mask"
+    assert f"shows regions of {which};" in finding.text

@@ -13,10 +13,11 @@ from carclf.dataset import Dataset
 from carclf.errors import FoldError
 from carclf.folds import check_folds, make_folds, read_folds_file
 from carclf.groups import Groups
-from carclf.splits import stratified
+from carclf.splits import Split, inner_folds, stratified
 
 Array = NDArray[Any]
 _KIND = "folds"
+_FEW_GROUPS = 20  # labelled groups of a training part from which on each part of it is sure to hold some
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class FoldShare:
 
 
 def plan_folds(
-    dataset: Dataset, groups: Groups, settings: CrossValidationConfig
+    dataset: Dataset, groups: Groups, settings: CrossValidationConfig, inner: int
 ) -> tuple[list[FoldShare], list[Finding]]:
     """Makes the folds that a run would make.
 
@@ -43,6 +44,7 @@ def plan_folds(
         dataset: readable photos.
         groups: of the same photos.
         settings: number of folds, seed, given folds.
+        inner: folds inside each training part.
 
     Returns:
         (the folds, none where they cannot be made; what was found).
@@ -53,6 +55,10 @@ def plan_folds(
     except FoldError as problem:
         return [], from_error(_KIND, problem)
     findings = _judge(groups.group, targets, names, int(fold.max()) + 1)
+    told = {finding.head for finding in findings if finding.severity == "unsound"}
+    split = Split(groups.group, fold, ())
+    texts = {**_too_few_labels(dataset, split, inner, settings.seed), **_too_few_regions(dataset, split)}
+    findings += [Finding(_KIND, "unsound", text, head) for head, text in texts.items() if head not in told]
     return [_share(fold == each, groups.group, targets, names) for each in range(int(fold.max()) + 1)], findings
 
 
@@ -82,6 +88,43 @@ def _judge(group: Array, targets: Mapping[str, Array], names: Mapping[str, tuple
             for each in from_error(_KIND, problem, head):
                 found.setdefault(each.text, each)
     return list(found.values())
+
+
+def _too_few_labels(dataset: Dataset, split: Split, inner: int, seed: int) -> dict[str, str]:
+    """Classification heads that some part of a training part has no label of: head -> what a run would say."""
+    counts = {
+        name: min(len(np.unique(split.group[fold.train][head.labelled[fold.train]])) for fold in split.folds)
+        for name, head in dataset.heads.items()
+        if head.kind != "segmentation"
+    }
+    few = [name for name, count in counts.items() if count < _FEW_GROUPS]
+    parts = inner_folds(dataset, split, inner, seed) if few else []
+    found = {}
+    for name in few:
+        labelled = dataset.heads[name].labelled
+        if not all((labelled & (given >= 0) & (given != part)).any() for given in parts for part in set(given) - {-1}):
+            found[name] = (
+                f"{name}: the training part of a fold, or of a fold inside it, has no photo labelled for this head "
+                f"({labelled.sum()} in all). Label more photos or use fewer folds."
+            )
+    return found
+
+
+def _too_few_regions(dataset: Dataset, split: Split) -> dict[str, str]:
+    """Segmentation heads with regions of fewer than two cars in a training part: head -> what is to be done."""
+    found = {}
+    for name, head in dataset.heads.items():
+        shows = head.targets == 1
+        if head.kind != "segmentation" or not shows.any():
+            continue  # without any region: told with the classes
+        cars = [len(np.unique(split.group[fold.train][shows[fold.train]])) for fold in split.folds]
+        if min(cars) < 2:
+            which = "no car" if min(cars) == 0 else "only 1 car"
+            found[name] = (
+                f"{name}: the training part of fold {cars.index(min(cars))} shows regions of {which}; one to learn "
+                "from and one to choose thresholds on are needed. Add annotated photos, or delete the head."
+            )
+    return found
 
 
 def _present(targets: Array, names: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:

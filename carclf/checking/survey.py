@@ -28,6 +28,7 @@ from carclf.head_data import HeadData
 from carclf.kin import Kin, find_kin
 from carclf.label_errors import LabelIssue
 from carclf.labels import LabelTable
+from carclf.rundir import RunDir
 
 LOG = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ def survey_data(config: Config) -> Survey:
     dataset = _readable(labels, files)
     kin, found = _find_kin(config, dataset)
     findings += found
-    suspects = find_suspects(config, labels.heads, table.photos if table else ())
+    run = RunDir(config.results / config.models[0])
+    suspects = find_suspects(run, labels.heads, table.photos if table else ())
     classes, folds, found = _count(config, labels, kin)
     return Survey(
         source.photos,
@@ -238,7 +240,7 @@ def _count(config: Config, labels: Labels, kin: Kin | None) -> tuple[list[ClassC
         rows = {name: row for row, name in enumerate(photos)}
         group = {rows[name]: int(each) for name, each in zip(names, kin.groups.group, strict=True) if name in rows}
         if labels.table is not None:
-            folds, found = plan_folds(kin.dataset, kin.groups, config.cross_validation)
+            folds, found = plan_folds(kin.dataset, kin.groups, config.cross_validation, config.training.inner_folds)
             findings += found
     for name, head in labels.heads.items():
         counts = count_classes(name, head, labels.seen.get(name, {}), group)
