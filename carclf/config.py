@@ -181,7 +181,7 @@ class MaskTrainingConfig(Section):
 
 
 class Config(Section):
-    """The whole of application_config.json. Only app.py sees it."""
+    """The whole of application_config.json. Only modules that do a command's whole work see it."""
 
     dataset: Annotated[
         Annotated[DatasetConfig, Tag("(photos)")] | Annotated[DemoConfig, Tag(DEMO)],

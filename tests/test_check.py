@@ -15,6 +15,7 @@ from carclf.cli import main
 from carclf.config import read_config
 from carclf.label_errors import LabelIssue
 from carclf.mask_sources import MaskSource
+from carclf.rundir import RunDir
 from tests.small_set import SmallSet, draw_patches, write_mask, write_photo
 
 
@@ -139,9 +140,10 @@ def test_labels_changed_since_the_run_are_no_longer_suspected(small: SmallSet, m
     ]
     monkeypatch.setattr("carclf.checking.suspects.find_label_issues", lambda run, heads: {"severity": issues})
     config = read_config(small.folder / "config.json")
-    (config.results / "none" / "severity").mkdir(parents=True)
-    (config.results / "none" / "severity" / "predictions.csv").touch()
-    assert find_suspects(config, survey.labels.heads, names) == {"severity": issues[:1]}
+    run = RunDir(config.results / "none")
+    (run.path / "severity").mkdir(parents=True)
+    (run.path / "severity" / "predictions.csv").touch()
+    assert find_suspects(run, survey.labels.heads, names) == {"severity": issues[:1]}
 
 
 def test_thumbnails_are_small_and_show_the_mask(tmp_path: Path, small: SmallSet) -> None:

@@ -1,10 +1,9 @@
-"""Labels that the last run of the first model takes for wrong, as far as they still stand in the table."""
+"""Labels that a run takes for wrong, as far as they still stand in the table."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from carclf.config import Config
 from carclf.errors import CarclfError
 from carclf.head_data import HeadData
 from carclf.label_errors import LabelIssue, find_label_issues
@@ -12,15 +11,14 @@ from carclf.labels import NOT_LABELLED
 from carclf.rundir import RunDir
 
 
-def find_suspects(config: Config, heads: Mapping[str, HeadData], photos: Sequence[str]) -> dict[str, list[LabelIssue]]:
+def find_suspects(run: RunDir, heads: Mapping[str, HeadData], photos: Sequence[str]) -> dict[str, list[LabelIssue]]:
     """Lists the labels that are most likely wrong, the surest first; nothing where nothing was trained yet.
 
     Args:
-        config: says where the run is.
+        run: its directory; there or not.
         heads: head -> its labels as they are now.
         photos: their names.
     """
-    run = RunDir(config.results / config.models[0])
     rows = {name: row for row, name in enumerate(photos)}
     found: dict[str, list[LabelIssue]] = {}
     for name, head in heads.items():

@@ -10,7 +10,7 @@ from carclf.checking.survey import Survey
 
 
 def make_tree(survey: Survey) -> dict[str, Any]:
-    """Returns plain lists, dictionaries, texts and numbers; docs: the keys are those of the attributes."""
+    """Returns lists, dictionaries, texts and numbers that json can write."""
     severities = Counter(finding.severity for finding in survey.findings)
     return {
         "carclf_version": __version__,

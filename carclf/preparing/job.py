@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from carclf import __version__
-from carclf.app import num_workers
+from carclf.app import locate_dataset, num_workers
 from carclf.config import Config
 from carclf.files import write_csv, write_json, write_text
 from carclf.label_file import LabelSet
+from carclf.label_table import read_label_table
 from carclf.preparing.appearance import AppearanceRanges
 from carclf.preparing.folder import (
     CLASSES,
@@ -37,7 +38,7 @@ from carclf.preparing.output import Job, Recipe, Written, palette, write_photo
 from carclf.preparing.pictures import draw_samples, draw_statistics
 from carclf.preparing.splitting import split_groups, split_notes
 from carclf.preparing.statistics import count_everything
-from carclf.preparing.tables import LabelLines, mirrored_labels, read_table, unique_stems
+from carclf.preparing.tables import LabelLines, mirrored_labels, unique_stems
 from carclf.scores import Array
 
 LOG = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ def _label_set(material: Material) -> LabelSet | None:
 
 def _write_tables(config: Config, material: Material, written: Mapping[str, Sequence[Written]], folder: Path) -> None:
     heads = {name: head.label_set for name, head in material.dataset.heads.items()}
-    lines = LabelLines(read_table(config), mirrored_labels(config.heads, heads))
+    lines = LabelLines(read_label_table(locate_dataset(config).labels), mirrored_labels(config.heads, heads))
     photos, group = material.dataset.photos, material.group.tolist()
     rows = []
     for split, files in written.items():

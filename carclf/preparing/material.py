@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carclf.app import num_workers, read_dataset, warn_of_skipped
+from carclf.app import locate_dataset, num_workers, read_dataset, warn_of_skipped
 from carclf.config import Config, check_paths
-from carclf.config_data import DatasetConfig
 from carclf.dataset import Dataset, Photo
 from carclf.errors import AnnotationError, CarclfError, ConfigError, PhotoError, did_you_mean, listed, raise_all
 from carclf.images import photo_frame
@@ -86,7 +85,7 @@ def gather(config: Config, wanted_head: str | None) -> Material:
     dataset = read_dataset(config)
     kin = find_kin(config, dataset)
     bad = kin.dataset.skipped[len(dataset.skipped) :]
-    if isinstance(config.dataset, DatasetConfig) and config.dataset.on_bad_photo == "stop":
+    if locate_dataset(config).on_bad_photo == "stop":
         raise_all(PhotoError, [photo.reason for photo in bad])
     warn_of_skipped(kin.dataset)
     part, without = np.arange(len(kin.dataset.photos)), np.array([], np.int64)

@@ -3,24 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from carclf.config import Config, HeadConfig
-from carclf.config_data import DemoConfig
-from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, LabelTable, read_label_table
+from carclf.config import HeadConfig
+from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, LabelTable
 from carclf.labels import LabelSet, split_cell
 
 MOST_STEM_BYTES = 180  # disks take names of 255; a copy's number and a partial file's mark are added
-
-
-def read_table(config: Config) -> LabelTable:
-    """Reads the config's label table; the demo's is there once its dataset was read.
-
-    Raises:
-        LabelError: with every bad line.
-    """
-    source = config.dataset
-    if isinstance(source, DemoConfig):
-        return read_label_table(config.results / "demo" / "labels.csv")
-    return read_label_table(source.labels)
 
 
 def unique_stems(names: Sequence[str], copies: int) -> list[str]:
