@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import re
 from dataclasses import replace
@@ -5,8 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from carclf.annotations.shapes import Polygon, rectangle_points
 from carclf.checking.findings import Finding, by_severity
 from carclf.checking.page import make_page
 from carclf.checking.suspects import find_suspects
@@ -14,6 +19,7 @@ from carclf.checking.thumbnails import make_thumbnail
 from carclf.cli import main
 from carclf.config import read_config
 from carclf.label_errors import LabelIssue
+from carclf.labels import LabelSet
 from carclf.mask_sources import MaskSource
 from carclf.rundir import RunDir
 from tests.small_set import SmallSet, draw_patches, write_mask, write_photo
@@ -155,6 +161,16 @@ def test_thumbnails_are_small_and_show_the_mask(tmp_path: Path, small: SmallSet)
     assert make_thumbnail(photo) != make_thumbnail(photo, mask)
     (tmp_path / "broken.jpg").write_text("no photo")
     assert make_thumbnail(tmp_path / "broken.jpg") == ""
+
+
+def test_thumbnails_lie_over_white_and_show_masks_in_their_color(tmp_path: Path) -> None:
+    Image.new("RGBA", (40, 30), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    label_set = LabelSet(("dent",), (0,), ((0, 0, 255),), tmp_path / "labels.txt")
+    mask = MaskSource(label_set, ((1, Polygon((rectangle_points(0, 0, 20, 30),))),))
+    jpeg = base64.b64decode(make_thumbnail(tmp_path / "clear.png", mask).split(",")[1])
+    pixels = np.asarray(Image.open(io.BytesIO(jpeg)))
+    assert pixels[15, 35].min() > 240
+    np.testing.assert_allclose(pixels[15, 5], (140, 140, 255), atol=15)  # nearly half of it is the mask's blue
 
 
 def test_the_worst_comes_first_and_kinds_stay_together() -> None:

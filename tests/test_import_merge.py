@@ -54,6 +54,17 @@ def test_another_photo_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
         assert np.nonzero(read_ids(tmp_path / "out", "damage_mask", name))[1].min() == 4 + number
 
 
+def test_a_photo_whose_row_was_deleted_is_not_taken_for_another(tmp_path: Path) -> None:
+    for seed, folder in enumerate(("one", "two")):
+        draw_photo(tmp_path / folder / "a.jpg", seed=seed)
+        source = write_via(tmp_path / folder / "via.json", {"a.jpg": [box("dent")]})
+        assert run_import("--format", "via", source, "--to", tmp_path / "out") == 0
+        if folder == "one":
+            (tmp_path / "out/labels.csv").write_text("name\nb.jpg\n")
+    assert (tmp_path / "out/labels.csv").read_text() == "name\nb.jpg\na-2.jpg\n"
+    assert (tmp_path / "out/photos/a-2.jpg").read_bytes() == (tmp_path / "two/a.jpg").read_bytes()
+
+
 def test_masks_of_a_jpg_and_a_png_of_one_name_stay_apart(tmp_path: Path) -> None:
     source = draw_via_set(tmp_path / "set", {"a.jpg": [box("dent")], "a.png": [box("dent", shift=9)]})
     draw_photo(tmp_path / "set" / "a.png", seed=77)

@@ -70,6 +70,13 @@ def test_missing_masks_and_photos_are_problems(category: Path) -> None:
     ]
 
 
+def test_masks_are_of_the_test_photos(category: Path) -> None:
+    draw(category / "train/scratch/000.png")
+    found, problems = read(category)
+    assert "test/scratch/000.png" in found
+    assert [problem.split(":")[1] for problem in problems] == [" train/scratch/000.png"]
+
+
 def test_several_masks_of_one_photo(category: Path) -> None:
     draw(category / "test/missing/007.png")
     for index in range(2):

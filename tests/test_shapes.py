@@ -1,4 +1,5 @@
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ def test_corners_far_outside_cost_nothing_and_change_nothing(far: float) -> None
     assert overlap(draw_shape(Polygon((ring,)), WIDTH, HEIGHT), by_skimage(ring)) >= 0.999
     around = ((-far, -far), (far, -far), (far, far), (-far, far))
     assert draw_shape(Polygon((around,)), 30, 20).all()
+
+
+def test_many_long_edges_take_no_time() -> None:
+    ring = tuple((9e5 * (-1) ** corner, float(corner)) for corner in range(40))
+    started = time.process_time()
+    draw_shape(Polygon((ring,)), 100, 100)
+    assert time.process_time() - started < 1.0  # walked along pixel by pixel they would take gigabytes, too
 
 
 @pytest.mark.parametrize("ring", [rectangle_points(20, 20, 5, 5), rectangle_points(-9, -9, 9, 9)])
