@@ -1,6 +1,7 @@
 """The command line: arguments, logging, errors in one line, exit codes. The config is read before anything heavy."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse_arguments(sys.argv[1:] if arguments is None else arguments, COMMANDS)
         debug = options.debug
+        if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
         if arguments is None and not debug:
             _hush_native_libraries()
         _set_up_logging(options.quiet, debug)

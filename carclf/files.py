@@ -80,7 +80,12 @@ def remove_partial_files(folder: Path, beginning: str = "") -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text; see write_whole."""
-    write_whole(path, lambda file: file.write_bytes(text.encode()))
+    write_whole(path, lambda file: file.write_bytes(encode(text)))
+
+
+def encode(text: str) -> bytes:
+    r"""Turns text into UTF-8; a byte of a file name that is no text becomes \udcff or the like."""
+    return text.encode(errors="backslashreplace")
 
 
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.drawn_annotations import box, contents, draw_photo, draw_via_set, read_ids, run_import, write_via
+from tests.drawn_set import call_main
 
 
 def reasons(folder: Path) -> dict[str, str]:
@@ -293,3 +294,16 @@ def test_photos_known_to_be_empty_bring_no_class(tmp_path: Path) -> None:
     assert run_import(second, "--to", tmp_path / "out", "--empty") == 0
     assert (tmp_path / "out" / "labels" / "damage_mask.txt").read_bytes() == classes
     assert not read_ids(tmp_path / "out", "damage_mask", "c.jpg").any()
+
+
+def test_file_names_that_are_no_text_do_not_end_the_import(tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"sch\xe4den")
+    draw_photo(source / "minor" / os.fsdecode(b"t\xfcr.jpg"), seed=1)
+    draw_photo(source / "minor" / "b.jpg", seed=2)
+    (source / "minor" / os.fsdecode(b"k\xe4putt.jpg")).write_bytes(b"none")
+    for _ in range(2):
+        done = call_main("import", source, "--to", tmp_path / "out", "--format", "folders", "--head", "severity")
+        assert done.returncode == 0, done.stderr
+        assert r"sch\udce4den" in done.stdout
+    assert list(reasons(tmp_path / "out")) == [r"sch\udce4den: minor/k\udce4putt.jpg"]
+    assert (tmp_path / "out" / "labels.csv").read_text() == "name,severity\nminor/b.jpg,minor\nminor/t_r.jpg,minor\n"

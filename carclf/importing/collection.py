@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from carclf.errors import PhotoError, RunDirError, listed
-from carclf.files import PARTIAL, csv_text, write_json, write_text
+from carclf.files import PARTIAL, csv_text, encode, write_json, write_text
 from carclf.images import photo_sha256
 from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, read_label_table
 from carclf.labels import split_cell
@@ -186,7 +186,7 @@ def remove_leftovers(folder: Collection) -> None:
 
 def write_if_other(path: Path, text: str) -> None:
     """Writes a text file unless it holds this text already."""
-    if not path.is_file() or path.read_bytes() != text.encode():
+    if not path.is_file() or path.read_bytes() != encode(text):
         write_text(path, text)
 
 
