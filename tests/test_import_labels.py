@@ -167,3 +167,19 @@ def test_odd_columns_become_names_of_heads(tmp_path: Path, set_labels: SetLabels
     set_labels({"a.jpg": {"Damage type (main)": ("dent",)}, "b.jpg": {"Damage type (main)": ("rust",)}})
     assert run_fake(tmp_path) == 0
     assert list(json.loads((tmp_path / "out/config.json").read_text())["heads"]) == ["Damage_type_main"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("状態", '"状態" holds no letter a to z and no digit, so no head can be called so. Rename it'),
+        ("damage type,damage_type", '"damage type" and "damage_type" would both be the head damage_type. Rename one'),
+    ],
+)
+def test_columns_that_cannot_be_heads(
+    tmp_path: Path, columns: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_photo(tmp_path / "a.jpg")
+    (tmp_path / "t.csv").write_text(f"photo,{columns}\na.jpg{',dent' * len(columns.split(','))}\n", encoding="utf-8")
+    assert run_import("--format", "table", tmp_path / "t.csv", "--to", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err

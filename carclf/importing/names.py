@@ -3,6 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
+from carclf.errors import AnnotationError
 from carclf.label_table import clean_photo_name
 from carclf.labels import split_cell
 
@@ -44,10 +45,17 @@ def is_class(name: str) -> bool:
 
 
 def head_name(column: str) -> str:
-    """Returns what a column of a table is called as a head: letters, digits, _, - and ."""
+    """Returns what a column of a table is called as a head: letters, digits, _, - and .
+
+    Raises:
+        AnnotationError: if nothing of the column's name can stay.
+    """
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", column.strip())[:64].strip("_.-")
     if not name:
-        raise ValueError(f'"{column}": no head can be called so. Name it with --column head="{column}".')
+        raise AnnotationError(
+            f'"{column}" holds no letter a to z and no digit, so no head can be called so. '
+            f'Rename it; of a table, name the head: --column NAME="{column}".'
+        )
     return name
 
 

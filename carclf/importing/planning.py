@@ -42,14 +42,7 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
         LabelError: if a class cannot stand in a label file.
     """
     renames = Renames(options.map)
-    heads = {column: _head_of(column, options, survey.has_masks) for column in survey.columns}
-    if survey.has_masks and options.mask_head in heads.values():
-        raise AnnotationError(
-            f'"{options.mask_head}" is the name of labels of these photos, too. Give the masks another: --head.'
-        )
-    for head in {*heads.values(), *([options.mask_head] if survey.has_masks else [])}:
-        if head != GROUP_COLUMN:
-            check_head("--head", head)
+    heads = _name_heads(options, survey)
     label_set, nameless = None, None
     if survey.has_masks:
         _check_kind(folder, options.mask_head, ("segmentation",))
@@ -109,6 +102,25 @@ def plan_labels(options: ImportOptions, survey: Survey, plan: Plan, folder: Coll
         if values or there.names:
             plans[head] = LabelPlan(kind, lengthen(there, values, None))
     return plans
+
+
+def _name_heads(options: ImportOptions, survey: Survey) -> dict[str, str]:
+    """Column of the annotations -> head; no two heads have one name."""
+    heads: dict[str, str] = {}
+    columns: dict[str, str] = {}  # head -> its column
+    for column in survey.columns:
+        head = heads[column] = _head_of(column, options, survey.has_masks)
+        if head in columns:
+            raise AnnotationError(f'"{columns[head]}" and "{column}" would both be the head {head}. Rename one.')
+        columns[head] = column
+    if survey.has_masks and options.mask_head in columns:
+        raise AnnotationError(
+            f'"{options.mask_head}" is the name of labels of these photos, too. Give the masks another: --head.'
+        )
+    for head in {*columns, *([options.mask_head] if survey.has_masks else [])}:
+        if head != GROUP_COLUMN:
+            check_head("--head", head)
+    return heads
 
 
 def _head_of(column: str, options: ImportOptions, beside_masks: bool) -> str:
