@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def evaluate_config(
         LOG.warning("%s", note)
     predictor = open_predictor(config, model)
     run = RunDir(config.results / predictor.model)
-    _check_classes(run, predictor, dataset)
+    _check_classes(run, predictor, dataset, asked)
     sight = look_at(predictor.backbone, dataset, sight_request(config, "skip"), config.results / CACHE)
     warn_of_skipped(sight.dataset)
     similarity = config.cross_validation.group_similarity
@@ -171,10 +171,17 @@ def _scorable(dataset: Dataset, judged: Array) -> list[str]:
     return known
 
 
-def _check_classes(run: RunDir, predictor: Predictor, dataset: Dataset) -> None:
+def _check_classes(run: RunDir, predictor: Predictor, dataset: Dataset, asked: Mapping[str, HeadConfig]) -> None:
     """Makes sure that the labels mean what they meant in training."""
     problems = []
+    known = run.read_json("config.json")["heads"]
     for name, head in dataset.heads.items():
+        rule = asked[name].derived
+        if known.get(name, {}).get("derived") != (rule and rule.model_dump(mode="json")):
+            problems.append(
+                f"{run.path / name}: was trained with another heads.{name}.derived than the config has now. Set it "
+                "back, or train again."
+            )
         trained = predictor.heads.get(name) or predictor.mask_heads[name]
         kind = "segmentation" if isinstance(trained, MaskHead) else trained.kind
         if kind != head.kind:

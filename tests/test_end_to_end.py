@@ -218,6 +218,23 @@ def test_evaluate_on_the_command_line_takes_via_annotations(
         assert message in capsys.readouterr().err
 
 
+def test_evaluate_knows_which_of_several_heads_annotations_are_for(
+    drawn_run: Path, separate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = json.loads((drawn_run / "config.json").read_text())
+    given["heads"]["other_mask"] = {"kind": "segmentation", "labels": given["heads"]["damage_mask"]["labels"]}
+    given["dataset"]["annotations"][0]["head"] = "damage_mask"
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(given))
+    words = ["evaluate", "--config", path, "--photos", separate / "photos", "--labels", separate / "labels.csv"]
+    masks = separate / "masks"
+    assert main([*map(str, words), "--annotations", "masks", str(masks)]) == 2
+    expected = f"--annotations masks: {masks}: for which head? Write HEAD=PATH. Segmentation heads of the config: "
+    assert f"{expected}damage_mask, other_mask." in capsys.readouterr().err
+    assert main([*map(str, words), "--annotations", "masks", f"other_mask={masks}/nothing"]) == 2
+    assert "nothing: no such folder." in capsys.readouterr().err
+
+
 def test_evaluate_refuses_training_photos_alone_and_other_classes(
     drawn_run: Path, drawn_set: Path, separate: Path, tmp_path: Path
 ) -> None:
@@ -231,3 +248,16 @@ def test_evaluate_refuses_training_photos_alone_and_other_classes(
     (tmp_path / "config.json").write_text(json.dumps(given))
     with pytest.raises(RunDirError, match=r"severity: was trained for minor, .* has whole, minor"):
         evaluate_config(read_config(tmp_path / "config.json"), None, separate / "photos", separate / "labels.csv")
+
+
+def test_evaluate_refuses_labels_derived_by_another_rule(drawn_run: Path, separate: Path, tmp_path: Path) -> None:
+    given = json.loads((drawn_run / "config.json").read_text())
+    given["heads"]["severity"]["derived"] = {"of": "damage_mask", "rule": "share", "bounds": [0, 5, 20]}
+    given["results"] = str(drawn_run / "results")
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    config = read_config(tmp_path / "config.json")
+    masks = AnnotationConfig(format="masks", path=separate / "masks", head="damage_mask")
+    with pytest.raises(
+        RunDirError, match=r"severity: was trained with another heads\.severity\.derived than the config"
+    ):
+        evaluate_config(config, None, separate / "photos", separate / "labels.csv", [masks])

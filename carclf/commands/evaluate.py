@@ -29,13 +29,19 @@ def _annotation(config: Config, given_format: str, path: str) -> AnnotationConfi
         raise ConfigError(
             f'--annotations: "{given_format}" is no format.{guess} Formats: {", ".join(ANNOTATION_FORMATS)}.'
         )
-    if len(heads) != 1:
-        raise ConfigError(f"--annotations: needs one segmentation head, the config has {', '.join(heads) or 'none'}.")
+    head, equals, after = path.partition("=")
+    if equals and head in heads:
+        path = after
+    elif len(heads) == 1:
+        head = heads[0]
+    else:
+        known = f"Segmentation heads of the config: {', '.join(heads) or 'none'}."
+        raise ConfigError(f"--annotations {given_format}: {path}: for which head? Write HEAD=PATH. {known}")
     place = Path(path).absolute()
     wanted = ANNOTATIONS_ARE.get(given_format, "file or folder")
     if not {"folder": place.is_dir, "file": place.is_file}.get(wanted, place.exists)():
         raise ConfigError(f"--annotations {given_format}: {place}: no such {wanted}.")
-    return AnnotationConfig(format=given_format, path=place, head=heads[0])
+    return AnnotationConfig(format=given_format, path=place, head=head)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("FORMAT", "PATH"),
-        help=f"masks for the segmentation head: {', '.join(ANNOTATION_FORMATS)}; and the file or folder",
+        help=f"masks for the segmentation head: {', '.join(ANNOTATION_FORMATS)}; and the file or folder; of several "
+        "heads HEAD=PATH",
     )
     parser.set_defaults(command=execute)
