@@ -205,6 +205,7 @@ BAD_SHAPES: list[tuple[Any, str]] = [
     (shape([[1, 1]], "rectangle"), "a rectangle has 2 points, not 1"),
     (shape([[1, 1], [2, 2], [3, 3]], "circle"), "a circle has 2 points, not 3"),
     (shape([[1, 1], [2, float("inf")]], "circle"), "no number, or farther off"),
+    (shape([[1, 1], [10**400, 2]], "circle"), "no number, or farther off"),
     (shape([[1, 1], [2, 2]], "mask"), "its mask is not base64"),
     (shape([[1, 1], [2, 2]], "mask", mask="@"), "its mask is not base64"),
     (shape([[1, 1], [2, 2]], "mask", mask="aGVsbG8="), "its mask: is not a photo that can be read"),

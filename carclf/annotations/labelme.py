@@ -132,6 +132,7 @@ def _read_shape(shape: Mapping[str, Any]) -> Shape:
         return Polygon((points,))
     if len(points) != 2:
         raise ValueError(f"a {kind} has 2 points, not {len(points)}.")
+    Polygon(((*points, points[0]),))  # finite, and no farther off than photos are wide
     (x0, y0), (x1, y1) = points
     if kind == "circle":  # its centre, and a point of its rim
         radius = math.dist(*points)
@@ -149,7 +150,6 @@ def _read_points(points: Any) -> Ring:
 
 def _read_mask(mask: Any, points: Ring) -> Runs:
     """Reads a mask in its box: base64 of a PNG, from the upper left to the lower right pixel, both in it."""
-    Polygon(((*points, points[0]),))  # finite, and no farther off than photos are wide
     (left, top), (right, bottom) = ((int(x), int(y)) for x, y in points)
     try:
         pixels = np.asarray(open_image(_decode(mask, "its mask"), "its mask", draft_size=None).convert("L")) != 0
