@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from carclf.app import read_dataset
+from carclf.config import read_config
 from tests.drawn_annotations import box, contents, draw_photo, draw_via_set, read_ids, run_import, write_via
 from tests.drawn_set import call_main
 
@@ -307,3 +309,26 @@ def test_file_names_that_are_no_text_do_not_end_the_import(tmp_path: Path) -> No
         assert r"sch\udce4den" in done.stdout
     assert list(reasons(tmp_path / "out")) == [r"sch\udce4den: minor/k\udce4putt.jpg"]
     assert (tmp_path / "out" / "labels.csv").read_text() == "name,severity\nminor/b.jpg,minor\nminor/t_r.jpg,minor\n"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["b.jpg", "b.jpg.png"],
+        ["x_label.jpg", "y_label.jpg"],
+        ["x.jpg", "x_seg.jpg", "y.jpg"],
+        ["label/a.jpg", "train/images/a.jpg", "train/images/b.jpg"],
+        ["masks/a.jpg", "masks/b.jpg", "c.jpg"],
+        ["images/a.jpg", "photos/b.jpg", "c.jpg"],
+        ["SegmentationObject/a.jpg", "c.jpg"],
+    ],
+)
+def test_masks_of_photos_with_telling_names_are_found_again(tmp_path: Path, names: list[str]) -> None:
+    photos = {name: [box("dent", shift=number)] for number, name in enumerate(names)}
+    source = write_via(tmp_path / "set" / "via.json", photos)
+    for number, name in enumerate(names):
+        draw_photo(tmp_path / "set" / name, seed=number)
+    for _ in range(2):
+        assert run_import(source, "--to", tmp_path / "out") == 0
+        head = read_dataset(read_config(tmp_path / "out" / "config.json")).heads["damage_mask"]
+        assert head.targets.tolist() == [1] * len(names)

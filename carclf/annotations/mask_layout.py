@@ -14,6 +14,7 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "segmentation
 PHOTO_FOLDERS = ("images", "image", "photos", "photo", "imgs", "img", "jpegimages")
 
 _PASSED_OVER = ("segmentationobject",)  # which object a pixel is of, not which class
+TELLING_FOLDERS = (*MASK_FOLDERS, *_PASSED_OVER)  # whose names say that no photos lie there
 _STEM_ENDS = ("_mask", "-mask", "_masks", "_label", "-label", "_labels", "_seg", "-seg", "_gt")
 
 
@@ -103,7 +104,7 @@ def _split_by_stem(names: Sequence[PurePosixPath]) -> tuple[list[_Candidate], li
     is_mask = {
         name
         for name in names
-        if (bare := _bare_stem(name.stem)) != name.stem
+        if (bare := bare_stem(name.stem)) != name.stem
         and name.parent / bare in stems
         and name.suffix.lower() in MASK_SUFFIXES
     }
@@ -122,7 +123,7 @@ def _pair(source: Path, masks: list[_Candidate], photos: list[PurePosixPath]) ->
     made: list[FoundMask | Problem] = []
     mask_of: dict[PurePosixPath, PurePosixPath] = {}
     for mask in masks:
-        stems = (mask.path.stem, _bare_stem(mask.path.stem))
+        stems = (mask.path.stem, bare_stem(mask.path.stem))
         found = next((found for stem in stems if (found := _nearest(by_stem.get((mask.home, stem), []), mask))), [])
         place = f"{source.name}: {mask.path}"
         if not found:
@@ -153,11 +154,11 @@ def _nearest(photos: list[PurePosixPath], mask: _Candidate) -> list[PurePosixPat
 def _alone(source: Path, names: Sequence[PurePosixPath]) -> list[FoundMask | Problem]:
     """Masks without photos: named like the photo; an ending is cut off where every mask has one."""
     names = [name for name in names if name.suffix.lower() in MASK_SUFFIXES]
-    ends = all(_bare_stem(name.stem) != name.stem for name in names)
+    ends = all(bare_stem(name.stem) != name.stem for name in names)
     made: list[FoundMask | Problem] = []
     mask_of: dict[str, PurePosixPath] = {}
     for name in names:
-        photo = (name.parent / (_bare_stem(name.stem) if ends else name.stem)).as_posix()
+        photo = (name.parent / (bare_stem(name.stem) if ends else name.stem)).as_posix()
         if mask_of.setdefault(photo, name) != name:
             what = f"another mask has the same name: {mask_of[photo]}. Delete one of them."
             made.append(Problem(f"{source.name}: {name}", what))
@@ -166,7 +167,8 @@ def _alone(source: Path, names: Sequence[PurePosixPath]) -> list[FoundMask | Pro
     return made
 
 
-def _bare_stem(stem: str) -> str:
+def bare_stem(stem: str) -> str:
+    """Cuts off what says that a picture is a mask: a_mask -> a."""
     for end in _STEM_ENDS:
         if stem.lower().endswith(end) and len(stem) > len(end):
             return stem[: -len(end)]

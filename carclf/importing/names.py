@@ -3,7 +3,9 @@
 import re
 from pathlib import PurePosixPath
 
+from carclf.annotations.mask_layout import TELLING_FOLDERS, bare_stem
 from carclf.errors import AnnotationError
+from carclf.images import has_photo_suffix
 from carclf.label_table import clean_photo_name
 from carclf.labels import split_cell
 
@@ -13,13 +15,20 @@ _LONGEST = 200  # bytes of a part of a name; disks take 255, and "-2" and the na
 def safe_photo_name(given: str) -> PurePosixPath:
     """Returns a name that every disk and a label table take: no hidden part, no odd spaces, no control characters.
 
+    The photo's mask is called like it, and is to be found again as a mask (mask_layout.py): a folder named like one
+    of masks and a stem that ends like a mask's (x_label) or like a photo (x.jpg.png) get "_" behind.
+
     Raises:
         ValueError: if it is empty, absolute, climbs by ".." or is too long.
     """
     parts = [_safe_part(part) for part in PurePosixPath(clean_photo_name(given)).parts]
     if any(len(part.encode()) > _LONGEST for part in parts):
         raise ValueError(f'"{given[:40]}…": the name is longer than {_LONGEST} bytes. Shorten it.')
-    return PurePosixPath(*parts)
+    *folders, name = parts
+    folders = [f"{folder}_" if folder.lower() in TELLING_FOLDERS else folder for folder in folders]
+    path = PurePosixPath(*folders, name)
+    told = bare_stem(path.stem) != path.stem or has_photo_suffix(PurePosixPath(path.stem))
+    return path.with_stem(f"{path.stem}_") if told else path
 
 
 def check_class(name: str) -> None:
