@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from carclf import scores
+from carclf.errors import RunDirError
 from carclf.labels import NOT_LABELLED
 from carclf.metrics import MaskCounts, Predictions
 from carclf.records import read_mask_counts, read_predictions
@@ -76,12 +77,18 @@ def find_label_issues(run: RunDir, heads: Mapping[str, str]) -> dict[str, list[L
     Raises:
         RunDirError: if a head's predictions are not there or cannot be read.
     """
-    return {
-        name: mask_issues(name, read_mask_counts(run, name))
-        if kind == "segmentation"
-        else class_issues(name, read_predictions(run, name, kind))
-        for name, kind in heads.items()
-    }
+    found = {}
+    for name, kind in heads.items():
+        record = _read(run, name, kind)
+        found[name] = mask_issues(name, record) if isinstance(record, MaskCounts) else class_issues(name, record)
+    return found
+
+
+def _read(run: RunDir, head: str, kind: str) -> Predictions | MaskCounts:
+    try:
+        return read_mask_counts(run, head) if kind == "segmentation" else read_predictions(run, head, kind)
+    except (KeyError, ValueError) as error:
+        raise RunDirError(f"{run.path / head / 'predictions.csv'}: holds no answers of a {kind} head.") from error
 
 
 def class_issues(head: str, predictions: Predictions) -> list[LabelIssue]:

@@ -152,6 +152,27 @@ def test_labels_changed_since_the_run_are_no_longer_suspected(small: SmallSet, m
     assert find_suspects(run, survey.labels.heads, names) == {"severity": issues[:1]}
 
 
+def test_masks_drawn_or_emptied_since_the_run_are_no_longer_suspected(
+    small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [
+        LabelIssue("damage_mask", "p00.png", ("dent",), (), 0.9, "nothing found"),
+        LabelIssue("damage_mask", "p02.png", (), ("dent",), 0.8, "known empty"),
+    ]
+    changed = [
+        LabelIssue("damage_mask", "p05.png", ("dent",), (), 0.7, "nothing found"),
+        LabelIssue("damage_mask", "p01.png", (), ("dent",), 0.6, "known empty"),
+    ]
+    monkeypatch.setattr(
+        "carclf.checking.suspects.find_label_issues", lambda run, heads: {"damage_mask": kept + changed}
+    )
+    run = RunDir(small.folder / "run")
+    (run.path / "damage_mask").mkdir(parents=True)
+    (run.path / "damage_mask" / "predictions.csv").touch()
+    heads = {"damage_mask": small.survey().labels.heads["damage_mask"]}
+    assert find_suspects(run, heads, [row["name"] for row in small.rows]) == {"damage_mask": kept}
+
+
 def test_thumbnails_are_small_and_show_the_mask(tmp_path: Path, small: SmallSet) -> None:
     survey = small.survey()
     mask = survey.labels.heads["damage_mask"].masks[0]

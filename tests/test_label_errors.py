@@ -240,6 +240,17 @@ def test_a_head_that_was_not_trained_is_named(tmp_path: Path) -> None:
         find_label_issues(RunDir(tmp_path), {"severity": "categorical"})
 
 
+@pytest.mark.parametrize("kind", ["categorical", "multi_label", "segmentation"])
+def test_answers_of_another_kind_of_head_are_a_users_error(tmp_path: Path, kind: str) -> None:
+    run = RunDir(tmp_path)
+    if kind == "segmentation":
+        write_predictions(run, "head", make_predictions("categorical"))
+    else:
+        write_mask_counts(run, "head", make_mask_counts())
+    with pytest.raises(RunDirError, match=rf"predictions\.csv: holds no answers of a {kind} head"):
+        find_label_issues(run, {"head": kind})
+
+
 @pytest.mark.parametrize(
     ("given", "believed", "kind", "sentence"),
     [

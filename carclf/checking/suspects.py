@@ -33,9 +33,9 @@ def find_suspects(run: RunDir, heads: Mapping[str, HeadData], photos: Sequence[s
 
 
 def _still_stands(issue: LabelIssue, head: HeadData, rows: Mapping[str, int]) -> bool:
-    """Whether the label is the one that the run was trained with; masks are not compared."""
+    """Whether the label is the one that the run was trained with; of masks, whether there is still something or not."""
     if head.kind == "segmentation":
-        return True
+        return bool(head.targets[rows[issue.photo]] == bool(issue.given))
     target, names = head.targets[rows[issue.photo]], head.label_set.names
     if head.kind == "categorical":
         return bool(target != NOT_LABELLED) and (names[int(target)],) == issue.given
