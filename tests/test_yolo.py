@@ -345,3 +345,16 @@ def test_other_files_are_no_data_sets(tmp_path: Path) -> None:
     assert find_yolo(tmp_path) == []
     assert find_yolo(tmp_path / "names.yml") == []
     assert find_yolo(tmp_path / "nowhere.yaml") == []
+
+
+def test_names_that_no_disk_can_hold_are_problems(tmp_path: Path) -> None:
+    long = "x" * 400
+    add_photo(tmp_path, "a", "0 .5 .5 1 1")
+    add_data(tmp_path, f"names: [dent]\ntrain: list.txt\nval: {long}\n")
+    (tmp_path / "list.txt").write_text(f"images/a.jpg\n{long}.jpg\n")
+    folder, photo, record = read(tmp_path)
+    assert isinstance(folder, Problem)
+    assert folder.place == "data.yaml: val"
+    assert isinstance(photo, Problem)
+    assert photo.place == "list.txt line 2"
+    assert isinstance(record, Record)

@@ -4,6 +4,7 @@ A line is `class x y width height` (a box by its middle) or `class x1 y1 x2 y2 x
 shares of the photo's width and height, of the photo as people see it.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -126,7 +127,7 @@ def _find_listed(root: Path, place: Path, line: str) -> str:
         return line
     base = place.parent.relative_to(root)
     tails = [(base / Path(*asked.parts[first:])).as_posix() for first in range(len(asked.parts))]
-    return next((name for name in tails if (root / name).is_file()), tails[0] if tails else line)
+    return next((name for name in tails if os.path.isfile(root / name)), tails[0] if tails else line)
 
 
 def _label_name(root: Path, photo: Path) -> str:

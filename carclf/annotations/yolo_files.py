@@ -1,5 +1,6 @@
 """data.yaml of a YOLO data set: the classes, and where the photos are."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,4 +178,5 @@ def _find_place(root: Path, data_file: Path, asked: PureWindowsPath) -> Path | N
 
 
 def _is_place(path: Path) -> bool:
-    return path.is_dir() or (path.suffix.lower() == ".txt" and path.is_file())
+    # unlike Path's, these take a name that no disk can hold for one that is not there
+    return os.path.isdir(path) or (path.suffix.lower() == ".txt" and os.path.isfile(path))

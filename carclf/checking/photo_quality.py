@@ -1,6 +1,7 @@
 """Every file of the photo folder, read once: is it a photo, whole, large, sharp and bright enough, named rightly?"""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def look_at_files(folder: Path, named: Sequence[str], workers: int | None) -> tu
     """
     known = set(named)
     names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
-    hidden = [name for name in known.difference(names) if _is_file(folder / name)]  # the table may name such, too
+    hidden = [name for name in known.difference(names) if os.path.isfile(folder / name)]  # the table may name such, too
     photos = sorted({*hidden, *(name for name in names if name in known or has_photo_suffix(PurePosixPath(name)))})
     with ThreadPoolExecutor(workers) as threads:
         files = list(threads.map(lambda name: look_at_file(folder / name, _legible(name)), photos))
@@ -131,13 +132,6 @@ def judge_files(
 def _legible(name: str) -> str:
     """A name with those of its bytes that are no UTF-8 written out, so that it can be shown and written."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for the disk, a folder without permission
-        return False
 
 
 def _is_special(path: Path) -> bool:

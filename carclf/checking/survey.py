@@ -1,8 +1,9 @@
 """Everything that the config names, looked at in order; no part is kept from its work by what another one found."""
 
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,10 +94,10 @@ def survey_data(config: Config) -> Survey:
     findings = _path_findings(config)
     table: LabelTable | None = None
     files: list[PhotoFile] = []
-    if _is_there(source.labels, Path.is_file):
+    if os.path.isfile(source.labels):
         table, found = read_table(source.labels)
         findings += found
-    if _is_there(source.photos, Path.is_dir):
+    if os.path.isdir(source.photos):
         LOG.info("Looking at the photos.")
         files, others = look_at_files(source.photos, table.photos if table else (), config.workers)
         named = set(table.photos) if table else {file.name for file in files}
@@ -112,7 +113,7 @@ def survey_data(config: Config) -> Survey:
         findings += find_conflicts(table.photos, labels.heads, config.heads)
     else:
         for name, head in config.heads.items():
-            findings += read_labels(head.labels, name)[1] if _is_there(head.labels, Path.is_file) else []
+            findings += read_labels(head.labels, name)[1] if os.path.isfile(head.labels) else []
     dataset = _readable(labels, files)
     kin, found = _find_kin(config, dataset)
     findings += found
@@ -143,13 +144,6 @@ def _path_findings(config: Config) -> list[Finding]:
     return []
 
 
-def _is_there(path: Path, test: Callable[[Path], bool]) -> bool:
-    try:
-        return test(path)
-    except OSError:
-        return False  # told with the paths
-
-
 def _read_heads(
     config: Config, source: DatasetConfig, table: LabelTable, files: list[PhotoFile]
 ) -> tuple[Labels, list[Finding]]:
@@ -160,7 +154,7 @@ def _read_heads(
     known = {file.name: file for file in files}
     frames = [known[name].frame if name in known and not known[name].problem else None for name in table.photos]
     for name, head in config.heads.items():
-        if head.derived is not None or not _is_there(head.labels, Path.is_file):
+        if head.derived is not None or not os.path.isfile(head.labels):
             continue
         label_set, found = read_labels(head.labels, name)
         findings += found
@@ -172,7 +166,7 @@ def _read_heads(
             if made is not None:
                 heads[name] = made
             continue
-        mine = [each for each in source.annotations if each.head == name and _is_there(each.path, Path.exists)]
+        mine = [each for each in source.annotations if each.head == name and os.path.exists(each.path)]
         sources, found = read_sources(name, label_set, table, mine)
         drawn, empty = make_mask_head(name, head, label_set, table, sources)
         seen[name] = look_at_masks(drawn, frames, config.workers)
@@ -191,7 +185,7 @@ def _derive(
     name: str, head: HeadConfig, heads: dict[str, HeadData], paths: list[Path], workers: int | None
 ) -> list[Finding]:
     """Adds a head whose labels follow from masks; what is wrong with the masks is told already."""
-    label_set, found = read_labels(head.labels, name) if _is_there(head.labels, Path.is_file) else (None, [])
+    label_set, found = read_labels(head.labels, name) if os.path.isfile(head.labels) else (None, [])
     needed = [each for each in (head.derived.of, head.derived.by) if each] if head.derived else []
     if label_set is None or not all(each in heads for each in needed):
         return found
