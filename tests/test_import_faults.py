@@ -220,7 +220,7 @@ def test_auto_recognises_and_lists_several(tmp_path: Path, capsys: pytest.Captur
         assert "--format via" in err
     (tmp_path / "empty").mkdir()
     assert run_import("--format", "auto", tmp_path / "empty", "--to", tmp_path / "out") == 2
-    assert "no annotations were recognised" in capsys.readouterr().err
+    assert "no annotations were recognised. Say what they are with --format: via, " in capsys.readouterr().err
 
 
 def test_a_config_that_was_edited_wrongly_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

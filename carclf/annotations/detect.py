@@ -54,7 +54,9 @@ def _only_one(found: list[tuple[str, Path]], source: Path) -> tuple[str, Path]:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise AnnotationError(f"{source}: no annotations were recognised. Say what they are: {', '.join(READERS)}.")
+        raise AnnotationError(
+            f"{source}: no annotations were recognised. Say what they are with --format: {', '.join(READERS)}."
+        )
     which = listed([f"{path} ({name})" for name, path in found], 20)
     example = f"--format {found[0][0]} {found[0][1]}"
     raise AnnotationError(f"{source}: holds several annotation sets: {which}. Name one, such as {example}")
