@@ -117,6 +117,14 @@ def test_names_from_the_data_cannot_become_markup(small: SmallSet, capsys: pytes
     assert "[bold]" in capsys.readouterr().out.replace("│", "").replace("\n", "")
 
 
+def test_a_file_name_cannot_steer_the_terminal(small: SmallSet, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photo(small.photos / "a\x1b[31mred.png", draw_patches(90))
+    check(small, "--no-html")
+    out = capsys.readouterr().out
+    assert "red.png" in out
+    assert "\x1b" not in out
+
+
 def test_the_page_shows_a_photo_for_each_finding_and_at_most_as_many_as_asked(small: SmallSet) -> None:
     for number in range(9):
         write_photo(small.photos / f"p{number:02}.png", draw_patches(number)[:60, :60])

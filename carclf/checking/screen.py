@@ -13,6 +13,7 @@ from carclf.errors import counted, listed
 _MOST_TEXTS = 5  # findings of one kind that are written out
 _STYLES = {"unsound": "bold red", "warning": "yellow", "note": "cyan"}
 _PIPED_WIDTH = 120  # columns that no terminal limits
+_NO_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")  # file names can hold them
 
 
 def print_survey(survey: Survey, written: list[Path]) -> None:
@@ -40,7 +41,7 @@ def print_survey(survey: Survey, written: list[Path]) -> None:
 
 def _line(text: str, photos: tuple[str, ...]) -> str:
     unnamed = [photo for photo in photos if photo not in text]
-    return escape(f"{text} ({listed(unnamed, 4)})" if unnamed else text)
+    return escape((f"{text} ({listed(unnamed, 4)})" if unnamed else text).translate(_NO_CONTROLS))
 
 
 def _summary(survey: Survey) -> list[str]:
