@@ -155,7 +155,7 @@ def photo_frame(path: Path) -> Frame:
         PhotoError: if the file cannot be read or is not a photo.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if path.is_file() else io.BytesIO() as file:
             head = file.read(_JPEG_HEAD_BYTES)
         if head.startswith(_JPEG):
             return read_head(head, str(path))[1]
@@ -193,6 +193,8 @@ def read_bytes(path: Path) -> bytes:
         PhotoError: if the file cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # whoever reads a pipe may wait for ever
+            raise PhotoError(f"{path}: cannot be read: it is no file.")
         return path.read_bytes()
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such file.") from None

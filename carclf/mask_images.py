@@ -1,5 +1,6 @@
 """Masks as pictures: read, turned upright with their photo, resized, written."""
 
+import colorsys
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from PIL import Image
 from carclf.errors import PhotoError
 from carclf.files import write_whole
 from carclf.images import UPRIGHT, Frame, convert, open_image, read_bytes, resize_channel
+from carclf.label_file import Color, LabelSet
+from carclf.labels import IGNORED_PIXEL
+
+IGNORED_COLOR = (128, 128, 128)
+_GOLDEN = 0.6180339887  # of the circle of hues: neighbours in the list look as different as can be
 
 
 def turn_upright(mask: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
@@ -86,3 +92,33 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     """
     image = Image.fromarray(np.ascontiguousarray(array))
     write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+def mask_colors(label_set: LabelSet) -> list[Color]:
+    """Returns the colors of the ids 0 to 255 in an indexed mask: black, the classes', grey for ignored pixels.
+
+    A class without a color in the label file gets one that no other class has.
+    """
+    colors = [(0, 0, 0)] * 256
+    taken = {color for color in label_set.colors if color is not None} | {(0, 0, 0), IGNORED_COLOR}
+    for class_id, color in enumerate(label_set.colors, 1):
+        colors[class_id] = color or free_color(taken)
+        taken.add(colors[class_id])
+    colors[IGNORED_PIXEL] = IGNORED_COLOR
+    return colors
+
+
+def put_colors(mask: Image.Image, label_set: LabelSet) -> None:
+    """Makes an image of class ids an indexed one in the colors of its classes."""
+    mask.putpalette([value for color in mask_colors(label_set) for value in color])
+
+
+def free_color(taken: set[Color]) -> Color:
+    """The next color that no class has."""
+    number = len(taken)
+    while True:
+        red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1.0, 0.75, 0.9)
+        color = (round(red * 255), round(green * 255), round(blue * 255))
+        if color not in taken:
+            return color
+        number += 1

@@ -18,7 +18,7 @@ from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
 from carclf.annotations.shapes import Shape, rasterise
 from carclf.config_data import AnnotationConfig
 from carclf.errors import AnnotationError, listed, raise_all
-from carclf.images import Frame, has_photo_suffix
+from carclf.images import Frame, has_photo_suffix, photo_frame
 from carclf.labels import IGNORED_PIXEL, LabelSet
 from carclf.mask_images import ids_in, turn_upright
 
@@ -71,8 +71,9 @@ class MaskSource:
             PhotoError: if a mask file cannot be read.
         """
         if self.mask is not None:
+            lies = photo_frame(self.mask.path)
+            self._check_size((lies.width, lies.height), frame)  # first, as a small file may claim any number of pixels
             ids = load_class_mask(self.mask, self.label_set)
-            self._check_size((ids.shape[1], ids.shape[0]), frame)
             return ids if ids.shape == (frame.height, frame.width) else turn_upright(ids, frame)
         size = self.size or (frame.width, frame.height)
         self._check_size(size, frame)

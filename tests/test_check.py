@@ -136,11 +136,19 @@ def test_the_page_shows_a_photo_for_each_finding_and_at_most_as_many_as_asked(sm
     assert "and 5 more photos: check.json names all" in make_page(survey, 4, 1)
 
 
-def test_labels_most_likely_wrong_have_their_place(small: SmallSet) -> None:
-    issue = LabelIssue("severity", "p00.png", ("minor",), ("severe",), 0.93, "wrong class")
-    page = make_page(replace(small.survey(), suspects={"severity": [issue]}), 24, 1)
+def test_labels_most_likely_wrong_have_their_place_by_kind(small: SmallSet) -> None:
+    issues = [
+        LabelIssue("severity", "p00.png", ("minor",), ("severe",), 0.93, "wrong class"),
+        LabelIssue("location", "p01.png", ("front",), (), 0.9, "extra label"),
+        LabelIssue("location", "p02.png", (), ("rear",), 0.8, "missing label"),
+        LabelIssue("location", "p03.png", ("rear",), (), 0.7, "extra label"),
+    ]
+    page = make_page(replace(small.survey(), suspects={"severity": issues[:1], "location": issues[1:]}), 24, 1)
     text = re.sub(r"\s+", " ", parse(page).text)
-    assert "severity: 1 label in doubt, the likeliest errors first p00.png given minor, believed severe 93 %" in text
+    likeliest = "in doubt, the likeliest errors first"
+    assert f"severity, wrong class: 1 label {likeliest} p00.png given minor, believed severe 93 %" in text
+    assert f"location, extra label: 2 labels {likeliest} p01.png given front; too much: front 90 % p03.png" in text
+    assert f"location, missing label: 1 label {likeliest} p02.png given nothing; missing: rear 80 %" in text
 
 
 def test_labels_changed_since_the_run_are_no_longer_suspected(small: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,12 @@ def test_pixels_equal_tensorflows(shared_dir: Path) -> None:
         pixels = tf.io.decode_jpeg(path.read_bytes(), channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
         expected = tf.image.resize(tf.cast(pixels, tf.float32), (128, 128), antialias=True) / 255.0
         np.testing.assert_allclose(read_photo(path, 128), expected.numpy(), atol=2e-5)
+
+
+def test_pipes_and_folders_are_no_photos(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name in ("pipe.jpg", "folder.jpg"):
+        for read in (read_full_photo, photo_frame, photo_sha256):
+            with pytest.raises(PhotoError, match=rf"{name}: cannot be read: it is no file"):
+                read(tmp_path / name)

@@ -14,7 +14,7 @@ from carclf.errors import counted
 from carclf.mask_sources import MaskSource
 
 MOST_SHOWN = 60  # findings of one kind on the page; check.json names all
-MOST_SUSPECTS = 60  # labels of one head
+MOST_SUSPECTS = 30  # labels of one head and kind
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,14 @@ def _show(finding: Finding, pictures: _Pictures, thumbnails: int) -> list[Shown]
 
 
 def _suspects(survey: Survey, pictures: _Pictures) -> list[dict[str, Any]]:
+    """A list per head and kind: that a rare label is there surprises a head more than that it is not."""
     shown = []
     for head, issues in survey.suspects.items():
-        first = issues[:MOST_SUSPECTS]
-        photos = [pictures.show([issue.photo], {}, head)[0] for issue in first]
-        shown.append({"head": head, "issues": list(zip(first, photos, strict=True)), "count": len(issues)})
+        for kind in dict.fromkeys(issue.kind for issue in issues):
+            found = [issue for issue in issues if issue.kind == kind]
+            photos = [pictures.show([issue.photo], {}, head)[0] for issue in found[:MOST_SUSPECTS]]
+            pairs = list(zip(found, photos, strict=False))
+            shown.append({"head": head, "kind": kind, "issues": pairs, "count": len(found)})
     return shown
 
 

@@ -69,8 +69,6 @@ def look_at_files(folder: Path, named: Sequence[str], workers: int | None) -> tu
 
 def look_at_file(path: Path, name: str) -> PhotoFile:
     """Reads one photo; whatever is wrong with it is in the answer."""
-    if _is_special(path):
-        return PhotoFile(name, path, problem=f"{name}: is neither a file nor a folder.")
     try:
         data = read_bytes(path)
     except PhotoError as problem:
@@ -132,14 +130,6 @@ def judge_files(
 def _legible(name: str) -> str:
     """A name with those of its bytes that are no UTF-8 written out, so that it can be shown and written."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _is_special(path: Path) -> bool:
-    """Whether it is a pipe or a device: whoever reads one may wait for ever."""
-    try:
-        return path.exists() and not path.is_file()
-    except OSError:
-        return False  # told when it is read
 
 
 def _one(

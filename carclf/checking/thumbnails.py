@@ -9,12 +9,11 @@ from PIL import Image
 
 from carclf.errors import CarclfError
 from carclf.images import open_image, photo_frame, read_bytes
-from carclf.labels import IGNORED_PIXEL
+from carclf.mask_images import mask_colors
 from carclf.mask_sources import MaskSource
 
 _BOX = (208, 156)  # pixels: twice what the page shows, for dense screens
 _QUALITY = 68
-_IGNORED_COLOR, _DEFAULT_COLOR = (128, 128, 128), (230, 40, 90)
 _VEIL = 0.45  # how much of a pixel's colour is the mask's
 
 
@@ -47,10 +46,7 @@ def _paint(image: Image.Image, mask: MaskSource, path: Path) -> Image.Image:
     except CarclfError:
         return image
     ids = np.asarray(Image.fromarray(drawn).resize(image.size, Image.Resampling.NEAREST))
-    colors = np.full((256, 3), _DEFAULT_COLOR, np.float32)
-    for place, color in enumerate(mask.label_set.colors, 1):
-        colors[place] = color or _DEFAULT_COLOR
-    colors[IGNORED_PIXEL] = _IGNORED_COLOR
+    colors = np.array(mask_colors(mask.label_set), np.float32)
     pixels = np.asarray(image).astype(np.float32)
     veiled = pixels * (1 - _VEIL) + colors[ids] * _VEIL
     return Image.fromarray(np.where(ids[:, :, None] > 0, veiled, pixels).astype(np.uint8))

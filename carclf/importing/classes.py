@@ -1,16 +1,12 @@
 """Label files of imported heads: made, and lengthened by new classes; what stands in them stays."""
 
-import colorsys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from carclf.errors import LabelError
 from carclf.importing.names import check_class
 from carclf.label_file import MOST_CLASSES, Color, LabelSet, read_label_file
-from carclf.labels import IGNORED_PIXEL
-
-_GOLDEN = 0.6180339887  # of the circle of hues: neighbours in the list look as different as can be
-_IGNORED_COLOR = (224, 224, 224)
+from carclf.mask_images import free_color
 
 
 def read_classes(path: Path) -> LabelSet:
@@ -45,7 +41,7 @@ def lengthen(known: LabelSet, names: Iterable[str], colors: Mapping[str, Color] 
         taken = {color for color in all_colors if color is not None} | {(0, 0, 0)}
         wanted = None if colors is None else colors.get(name)
         all_names.append(name)
-        all_colors.append(None if colors is None else wanted if wanted and wanted not in taken else _free_color(taken))
+        all_colors.append(None if colors is None else wanted if wanted and wanted not in taken else free_color(taken))
     if problems:
         raise LabelError("\n".join(problems))
     if len(all_names) > MOST_CLASSES:
@@ -62,25 +58,3 @@ def label_file_text(before: str, label_set: LabelSet, num_known: int) -> str:
     if before and not before.endswith("\n"):
         before += "\n"
     return before + "".join(f"{line}\n" for line in lines)
-
-
-def palette(label_set: LabelSet) -> bytes:
-    """Returns the 256 colors of an indexed mask: black, the classes', and light grey for ignored pixels."""
-    table = [(0, 0, 0)] * 256
-    taken = {color for color in label_set.colors if color is not None} | {(0, 0, 0)}
-    for index, color in enumerate(label_set.colors, 1):
-        table[index] = color or _free_color(taken)
-        taken.add(table[index])
-    table[IGNORED_PIXEL] = _IGNORED_COLOR
-    return bytes(value for color in table for value in color)
-
-
-def _free_color(taken: set[Color]) -> Color:
-    """The next color that no class has."""
-    number = len(taken)
-    while True:
-        red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1.0, 0.75, 0.9)
-        color = (round(red * 255), round(green * 255), round(blue * 255))
-        if color not in taken:
-            return color
-        number += 1

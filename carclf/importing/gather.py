@@ -17,13 +17,12 @@ from carclf.annotations.shapes import lies_outside
 from carclf.annotations.sources import PhotoFinder
 from carclf.errors import CarclfError, listed
 from carclf.images import SUFFIXES_OF, Frame, has_photo_suffix, open_image, read_bytes, read_head
-from carclf.importing.classes import palette
 from carclf.importing.collection import MaskState
 from carclf.importing.names import check_class, safe_photo_name
 from carclf.importing.survey import rename_labels
 from carclf.label_table import GROUP_COLUMN
 from carclf.labels import IGNORED_PIXEL, NULL, LabelSet
-from carclf.mask_images import count_ids, mask_sha256
+from carclf.mask_images import count_ids, mask_sha256, put_colors
 from carclf.mask_sources import MaskSource, make_mask_source
 
 _DRAFT = 16  # pixels: decoding a photo at its smallest scale tells whether it is whole
@@ -95,7 +94,6 @@ class Gatherer:
         """Photos are looked for by one finder after the other."""
         self.plan = plan
         self.finders = finders
-        self._palette = palette(plan.label_set) if plan.label_set is not None else b""
 
     def __call__(self, record: Record | Problem) -> Gathered | Problem:
         """Reads the photo and draws the mask; what is wrong with either becomes the record's problem."""
@@ -203,7 +201,7 @@ class Gatherer:
 
     def _pack(self, ids: NDArray[np.uint8], label_set: LabelSet) -> DrawnMask:
         image = Image.fromarray(np.ascontiguousarray(ids))
-        image.putpalette(self._palette)
+        put_colors(image, label_set)
         file = io.BytesIO()
         image.save(file, format="PNG", compress_level=2)  # hardly larger, and faster
         return DrawnMask(file.getvalue(), describe_mask(ids, label_set))

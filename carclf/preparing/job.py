@@ -19,6 +19,7 @@ from carclf.config import Config
 from carclf.files import write_csv, write_json, write_text
 from carclf.label_file import LabelSet
 from carclf.label_table import read_label_table
+from carclf.mask_images import mask_colors
 from carclf.preparing.appearance import AppearanceRanges
 from carclf.preparing.folder import (
     CLASSES,
@@ -34,7 +35,7 @@ from carclf.preparing.folder import (
 from carclf.preparing.geometry import GeometryRanges
 from carclf.preparing.material import Material, gather
 from carclf.preparing.options import PrepareOptions, check_options
-from carclf.preparing.output import Job, Recipe, Written, palette, write_photo
+from carclf.preparing.output import Job, Recipe, Written, write_photo
 from carclf.preparing.pictures import draw_samples, draw_statistics
 from carclf.preparing.splitting import split_groups, split_notes
 from carclf.preparing.statistics import count_everything
@@ -152,7 +153,7 @@ def _write_tables(config: Config, material: Material, written: Mapping[str, Sequ
 def _classes_text(label_set: LabelSet) -> str:
     """A label file of the masks' classes, with the colours of their palette."""
     text = "# class ids of the masks: 0 = background, 1 = the first line below, …, 255 = ignored\n"
-    colors = list(palette(label_set))[1:]
+    colors = mask_colors(label_set)[1:]
     for index, name in enumerate(label_set.names):
         other = label_set.mirror[index]
         mirror = f"; mirror={label_set.names[other]}" if other != index else ""

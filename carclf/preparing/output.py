@@ -1,7 +1,6 @@
 """One photo and its copies -> files. Their bytes depend on the photo, the settings and the seed, on nothing else."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from carclf.dataset import Photo
 from carclf.files import write_whole
 from carclf.images import photo_frame, read_full_photo
 from carclf.labels import IGNORED_PIXEL, LabelSet
-from carclf.mask_images import count_ids
+from carclf.mask_images import count_ids, put_colors
 from carclf.mask_sources import MaskSource
-from carclf.plots import class_color
 from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
 from carclf.preparing.material import count_classes
@@ -25,7 +23,6 @@ from carclf.scores import Array
 JPEG_QUALITY = 95  # the photo has lost once already
 PNG_LEVEL = 3  # of 9: four times as fast as the usual 6, and files of photos hardly grow
 LEAST_KEPT = 0.25  # of the pixels of each class: a copy that loses its scratch would still be labelled scratched
-IGNORED_GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ def _write(
     pixels = np.zeros(0, np.int64)
     if mask is not None and recipe.label_set is not None:
         indexed = Image.fromarray(mask)
-        indexed.putpalette(bytes(value for color in palette(recipe.label_set) for value in color))
+        put_colors(indexed, recipe.label_set)
         write_picture(job.folder / "masks" / f"{stem}.png", indexed)
         pixels = count_classes(mask, len(recipe.label_set.names))
     return Written(job.position, f"{stem}{suffix}", copy, mirrored, pixels)
@@ -180,13 +177,3 @@ def write_picture(path: Path, image: Image.Image) -> None:
         write_whole(path, lambda file: image.save(file, format="JPEG", quality=JPEG_QUALITY, subsampling=0))
     else:
         write_whole(path, lambda file: image.save(file, format="PNG", compress_level=PNG_LEVEL))
-
-
-def palette(label_set: LabelSet) -> Iterator[tuple[int, int, int]]:
-    """Yields the colours of the ids 0 to 255: the label file's; where it has none, those of the other pictures."""
-    yield (0, 0, 0)
-    for class_id, color in enumerate(label_set.colors, 1):
-        drawn = class_color(class_id)
-        yield color or (int(drawn[1:3], 16), int(drawn[3:5], 16), int(drawn[5:7], 16))
-    for _ in range(len(label_set.names) + 1, 256):
-        yield IGNORED_GREY
