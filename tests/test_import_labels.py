@@ -183,3 +183,27 @@ def test_columns_that_cannot_be_heads(
     (tmp_path / "t.csv").write_text(f"photo,{columns}\na.jpg{',dent' * len(columns.split(','))}\n", encoding="utf-8")
     assert run_import("--format", "table", tmp_path / "t.csv", "--to", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
+
+
+def test_remarks_on_photos_are_kept_but_are_no_question(
+    tmp_path: Path, set_labels: SetLabels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos: Labels = {f"p{number:02d}.jpg": {"damage": (("minor", "whole")[number % 2],)} for number in range(44)}
+    for number, labels in enumerate(photos.values()):
+        labels["address"] = (f"no. {number}; at the back",)  # a text of its own for each
+        labels["case"] = (f"number {number // 8}",)
+    photos["p03.jpg"]["caption"] = ("a car",)
+    set_labels(photos)
+    assert run_fake(tmp_path) == 0
+    assert rows(tmp_path)[3] | {"address": "", "case": ""} == {
+        "name": "p03.jpg",
+        "damage": "whole",
+        "caption": "a car",
+        "address": "",
+        "case": "",
+    }
+    assert rows(tmp_path)[3]["address"] == "no. 3; at the back"
+    assert list(read_config(tmp_path / "out" / "config.json").heads) == ["damage", "case"]
+    assert "caption: 1 label made; no head, as they look like remarks: --kind caption=cat" in capsys.readouterr().out
+    assert run_fake(tmp_path, "--kind", "caption=categorical") == 0
+    assert list(read_config(tmp_path / "out" / "config.json").heads) == ["damage", "case", "caption"]

@@ -38,6 +38,7 @@ class Plan:
         nameless: class of regions without a name; None = they are a problem.
         heads: column of the annotations -> head.
         empty: photos without a region have a known empty mask.
+        remarks: those of the columns that are no question, such as captions: kept as they are.
     """
 
     label_set: LabelSet | None
@@ -45,6 +46,7 @@ class Plan:
     nameless: str | None
     heads: Mapping[str, str]
     empty: bool
+    remarks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,9 @@ class Gatherer:
                 found[column] = given
                 continue
             labels = rename_labels(given, self.plan.renames)
+            if column in self.plan.remarks:
+                found[self.plan.heads[column]] = labels
+                continue
             if NULL in labels and len(labels) > 1:
                 raise ValueError(f"{column}: {NULL} stands beside {listed(labels)}. Delete one of them.")
             for label in labels:

@@ -18,6 +18,8 @@ from carclf.label_table import GROUP_COLUMN
 from carclf.labels import NULL
 
 PHOTO_LABELS = "photo_labels"  # head of labels of whole photos that have no column, beside masks
+_FEW_PHOTOS, _RARE = 10, 10  # a column with labels of fewer photos, and less than one in so many, is a remark
+_MANY_TEXTS = 20  # a column of more texts, most of which stand once, is one, too
 NAMELESS = "damage"  # class of regions that nobody has named, where no region of the set has a name
 
 
@@ -57,7 +59,19 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
         wanted = wanted or ([] if known.names else [nameless or NAMELESS])
         colors = {name: color for color, name in options.colors.items()}
         label_set = lengthen(known, [name for name in wanted if name not in ("", "ignore")], colors)
-    return Plan(label_set, renames, nameless, heads, options.empty)
+    remarks = [name for name, head in heads.items() if not _is_question(name, head, options, survey, folder)]
+    return Plan(label_set, renames, nameless, heads, options.empty, frozenset(remarks))
+
+
+def _is_question(name: str, head: str, options: ImportOptions, survey: Survey, folder: Collection) -> bool:
+    """Tells the labels of a question from remarks on photos: captions, addresses, a note on one of a thousand."""
+    column = survey.columns[name]
+    asked = {HEAD, GROUP_COLUMN, *options.kinds, *options.columns, *folder.config.get("heads", {})}
+    if name in asked or head in asked:
+        return True
+    texts = len(column.values) + column.odd
+    rare = column.photos < _FEW_PHOTOS and column.photos * _RARE < survey.records
+    return not rare and not (texts > _MANY_TEXTS and 2 * texts > column.photos)
 
 
 def known_classes(options: ImportOptions, folder: Collection) -> LabelSet:
@@ -92,7 +106,7 @@ def plan_labels(options: ImportOptions, survey: Survey, plan: Plan, folder: Coll
     plans = {}
     for name, column in survey.columns.items():
         head = plan.heads[name]
-        if head == GROUP_COLUMN:
+        if head == GROUP_COLUMN or name in plan.remarks:
             continue
         kind = _kind_of(head, column, options.kinds, folder)
         values = list(column.values)

@@ -26,6 +26,7 @@ class Summary:
         masks: head -> (new masks, masks that were there already).
         labels: head -> (cells filled, cells that said the same already).
         classes: head -> its classes.
+        remarks: those of the heads of labels that are none: columns kept as they are.
         skipped: (record, reason).
         conflicts: (photo, head, was, came, from).
         outside: regions wholly outside their photo, and the first records that have one.
@@ -42,6 +43,7 @@ class Summary:
     masks: dict[str, list[int]] = field(default_factory=dict)
     labels: dict[str, list[int]] = field(default_factory=dict)
     classes: dict[str, Sequence[str]] = field(default_factory=dict)
+    remarks: frozenset[str] = frozenset()
     skipped: list[list[str]] = field(default_factory=list)
     conflicts: list[list[str]] = field(default_factory=list)
     outside: int = 0
@@ -80,6 +82,8 @@ def summary_text(summary: Summary) -> str:
             also = f", {same} there already" if same else ""
             classes = summary.classes.get(head)
             known = f"; {counted(len(classes), 'class', 'classes')}: {listed(classes, 10)}" if classes else ""
+            if head in summary.remarks:
+                known = f"; no head, as they look like remarks: --kind {head}=categorical makes it one"
             lines.append(f"  {head}: {counted(new, what)} made{also}{known}")
     if summary.outside:
         regions = counted(summary.outside, "region")

@@ -19,11 +19,15 @@ class Column:
         values: labels as they are called here, in the order in which they come; NULL is not among them.
         several: whether a photo has several.
         null: whether a photo is known to have none.
+        photos: that have a label.
+        odd: those of them with a text that can be no class.
     """
 
     values: dict[str, None] = field(default_factory=dict)
     several: bool = False
     null: bool = False
+    photos: int = 0
+    odd: int = 0
 
 
 @dataclass
@@ -115,10 +119,13 @@ def _note_labels(survey: Survey, name: str, labels: tuple[str, ...], renames: Re
         survey.columns.setdefault(name, Column())
         return
     survey.names.update(dict.fromkeys(labels))
-    values = [value for value in rename_labels(labels, renames) if is_class(value)]  # others become problems later
-    if not values:
+    renamed = rename_labels(labels, renames)
+    if not renamed:
         return
+    values = [value for value in renamed if is_class(value)]
     column = survey.columns.setdefault(name, Column())
+    column.photos += 1
+    column.odd += len(values) < len(renamed)
     column.null |= NULL in values
     column.several |= len(values) > 1
     column.values.update(dict.fromkeys(value for value in values if value != NULL))

@@ -76,6 +76,7 @@ def import_set(options: ImportOptions, progress: bool | None = None) -> Summary:
         labels = plan_labels(options, survey, plan, folder)
         check_requests(options, folder, list(labels), [options.mask_head] if plan.label_set else [])
         summary = Summary(format_name, str(options.source), str(options.to), records=survey.records)
+        summary.remarks = frozenset(plan.heads[name] for name in plan.remarks)
         work = _Work(options, folder, plan, summary)
         work.run(read_records(format_name, source, reading), _folders(source, options), progress)
         _finish(work, template, labels, (format_name, source))
