@@ -7,9 +7,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     strict_json    JSON files read strictly: line and column of a mistake, no repeated key
     config_types   the building blocks of the config
     config_errors  pydantic's findings -> errors of the config: place, what came, what was expected
-    config_checking  from where on `check` takes a photo, a class or a region for bad
     config_checks  what one part of the config demands of another, and of the disk
-    config_data    the part of the config that says where photos, labels and annotations are
+    config_data    the parts of the config about the data: where it is, what `check` takes for bad
     config         application_config.json -> frozen typed Config; every default, its unit and reason
     label_file     label files: the classes of a head, one a line
     label_table    label tables: a csv with a line per photo

@@ -17,9 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from carclf.config_checking import CheckConfig
 from carclf.config_checks import cross_problems, path_problems, with_head_names
-from carclf.config_data import DEMO, AnnotationConfig, DatasetConfig, DemoConfig, dataset_tag
+from carclf.config_data import DEMO, AnnotationConfig, CheckConfig, DatasetConfig, DemoConfig, dataset_tag
 from carclf.config_errors import Sections, schema_problems
 from carclf.config_types import ConfigPath, Flag, Name, Number, OneOrMore, Range, Section, Sha256, Text, Whole
 from carclf.errors import ConfigError, raise_all

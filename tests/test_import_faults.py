@@ -202,6 +202,7 @@ def test_a_head_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "out" / "config.json"
     config = json.loads(path.read_text())
     config["heads"]["damage_mask"]["kind"] = "multi_label"
+    config["dataset"]["annotations"] = []
     path.write_text(json.dumps(config))
     assert run_import("--format", "via", source, "--to", tmp_path / "out") == 2
     assert 'damage_mask is of kind "multi_label" in config.json' in capsys.readouterr().err

@@ -17,10 +17,10 @@ from carclf.cli import main
 from carclf.config import read_config
 from carclf.errors import CarclfError, PhotoError, RunDirError
 from carclf.label_file import read_label_file
-from carclf.preparing import job as job_module
-from carclf.preparing.job import prepare
+from carclf.preparing import whole as whole_module
 from carclf.preparing.options import PrepareOptions
 from carclf.preparing.output import mirror_ids
+from carclf.preparing.whole import prepare
 
 WIDTH, HEIGHT = 72, 54
 SIDES = ("left", "right")
@@ -101,8 +101,8 @@ def prepared(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests look at the pictures; drawing them takes most of the time."""
-    monkeypatch.setattr(job_module, "draw_statistics", lambda counts, path: path.write_text("statistics"))
-    monkeypatch.setattr(job_module, "draw_samples", lambda folder, written, names, path: path.write_text("samples"))
+    monkeypatch.setattr(whole_module, "draw_statistics", lambda counts, path: path.write_text("statistics"))
+    monkeypatch.setattr(whole_module, "draw_samples", lambda folder, written, names, path: path.write_text("samples"))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -335,7 +335,7 @@ def test_a_failure_leaves_nothing_and_the_earlier_folder_as_it_was(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job_module, "draw_statistics", full)
+    monkeypatch.setattr(whole_module, "draw_statistics", full)
     with pytest.raises(RunDirError, match=r"set: cannot be written \(No space left on device\)"):
         prepare(config, PrepareOptions(copies=0, seed=8), to)
     with pytest.raises(RunDirError):

@@ -13,7 +13,7 @@ from carclf.label_file import LabelSet
 from carclf.mask_sources import MaskSource
 from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
-from carclf.preparing.output import Job, Recipe, write_photo
+from carclf.preparing.output import Recipe, Task, write_photo
 
 STILL = np.arange(256, dtype=np.uint8)  # no class has a mirror image
 CELLS = GeometryRanges().elastic_cells + 3
@@ -169,8 +169,10 @@ def test_a_copy_keeps_a_good_part_of_every_class(tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / "mask.png")
     label_set = LabelSet(("dent", "scratch"), (0, 1), (None, None), tmp_path / "labels.txt")
     source = MaskSource(label_set, mask=ClassMask(tmp_path / "mask.png", {1: "dent", 2: "scratch"}))
-    job = Job(0, Photo("corner.png", tmp_path / "corner.png", "0" * 64, None), source, tmp_path / "train", "corner", 40)
-    files = write_photo(job, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
+    task = Task(
+        0, Photo("corner.png", tmp_path / "corner.png", "0" * 64, None), source, tmp_path / "train", "corner", 40
+    )
+    files = write_photo(task, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
     pixels = np.array([file.pixels for file in files])
     assert (pixels[:, 1:3] >= 0.25 * pixels[0, 1:3]).all()
     assert pixels.sum(axis=1).tolist() == [120 * 160] * 41
@@ -184,8 +186,8 @@ def test_mirrored_copies_keep_what_their_class_becomes(tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / "mask.png")
     label_set = LabelSet(("left", "right"), (1, 0), (None, None), tmp_path / "labels.txt")
     source = MaskSource(label_set, mask=ClassMask(tmp_path / "mask.png", {1: "left", 2: "right"}))
-    job = Job(0, Photo("a.png", tmp_path / "a.png", "0" * 64, None), source, tmp_path / "train", "a", 20)
-    files = write_photo(job, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
+    task = Task(0, Photo("a.png", tmp_path / "a.png", "0" * 64, None), source, tmp_path / "train", "a", 20)
+    files = write_photo(task, Recipe(GeometryRanges(), AppearanceRanges(), None, 1, label_set))
     mirrored = np.array([file.pixels for file in files if file.mirrored])
     assert (mirrored[:, 1] == 0).all()
     assert (mirrored[:, 2] >= 100).all()
@@ -199,7 +201,7 @@ def test_a_copy_does_not_depend_on_the_other_copies(tmp_path: Path) -> None:
         Recipe(GeometryRanges(), AppearanceRanges(), None, 1, None),
     )
     for folder, copies in (("few", 1), ("many", 4)):
-        write_photo(Job(0, photo, None, tmp_path / folder, "a", copies), recipe)
+        write_photo(Task(0, photo, None, tmp_path / folder, "a", copies), recipe)
     few, many = (
         {file.name: file.read_bytes() for file in (tmp_path / each).rglob("*.png")} for each in ("few", "many")
     )

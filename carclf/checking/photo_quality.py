@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from carclf.annotations.sources import files_below
 from carclf.checking.findings import Finding, Severity
-from carclf.config_checking import CheckConfig
+from carclf.config_data import CheckConfig
 from carclf.errors import PhotoError, counted
 from carclf.images import SUFFIXES_OF, Frame, decode_photo, has_photo_suffix, open_image, read_bytes, read_head
 

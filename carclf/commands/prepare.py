@@ -17,7 +17,7 @@ def execute(options: argparse.Namespace) -> int:
     seed = config.cross_validation.seed if options.seed is None else options.seed
     wanted = PrepareOptions(options.head, options.valid, options.test, options.copies, options.size, seed)
     check_options(wanted)
-    from carclf.preparing.job import prepare
+    from carclf.preparing.whole import prepare
 
     tree = prepare(config, wanted, options.to)
     for split, counts in tree["counts"].items():

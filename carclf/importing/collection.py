@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from carclf.config import read_config
 from carclf.errors import PhotoError, RunDirError, listed
 from carclf.files import PARTIAL, csv_text, encode, write_json, write_text
 from carclf.images import photo_sha256
@@ -64,6 +65,12 @@ class Collection:
         for name, sha256 in self.sha256s.items():
             self._by_sha256.setdefault(sha256, name)
         self._taken = {_stem(name) for name in self.rows}
+
+    @property
+    def heads(self) -> dict[str, Any]:
+        """The heads of config.json: name -> what it says of them."""
+        heads: dict[str, Any] = self.config.get("heads", {})
+        return heads
 
     def place_photo(self, wanted: PurePosixPath, sha256: str) -> tuple[str, bool]:
         """Finds the row of a photo by its content, or makes one; a name that other content has gets "-2".
@@ -128,6 +135,7 @@ def open_collection(root: Path, workers: int) -> Collection:
     Raises:
         RunDirError: if its files are not those of an import.
         LabelError: if labels.csv was edited and is wrong now.
+        ConfigError: if config.json was, and is.
     """
     for path in root.glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
@@ -135,6 +143,8 @@ def open_collection(root: Path, workers: int) -> Collection:
     if state and state.get("version") != _VERSION:
         raise RunDirError(f"{root / STATE}: is of another version of the program. Import into a new folder.")
     config = _read_object(root / CONFIG)
+    if config:
+        read_config(root / CONFIG)  # tells what is wrong with it
     made = Collection(root, imports=state.get("imports", []), config=config, unfinished=(root / UNFINISHED).exists())
     for head, masks in state.get("masks", {}).items():
         made.masks[head] = {name: MaskState(*each) for name, each in masks.items()}

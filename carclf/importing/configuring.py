@@ -52,7 +52,7 @@ def check_requests(options: ImportOptions, folder: Collection, heads: Sequence[s
 
     Raises:
         ImportOptionError: if a derived head follows from a head that has no masks.
-        ConfigError: if config.json is wrong, has no photos, or a head that is something else.
+        ConfigError: if config.json names no photos, or a head that is something else.
     """
     known = list(dict.fromkeys([*_mask_heads(folder), *masks]))
     for head, derived in options.derive.items():
@@ -62,13 +62,12 @@ def check_requests(options: ImportOptions, folder: Collection, heads: Sequence[s
                 raise ImportOptionError(f'--derive {head}: "{derived[key]}" has no masks here. {which}')
     if not folder.config:
         return
-    read_config(folder.root / CONFIG)  # tells what is wrong with it
-    dataset, there = folder.config.get("dataset"), folder.config.get("heads", {})
-    if not isinstance(dataset, dict) or "photos" not in dataset or not isinstance(there, dict):
+    dataset, there = folder.config["dataset"], folder.heads
+    if not isinstance(dataset, dict) or "photos" not in dataset:
         raise ConfigError(f"{folder.root / CONFIG}: names no photos. Delete the file to have it made anew.")
     for name in [*heads, *masks, *options.derive]:
         wanted = f"{LABELS}/{name}.txt"
-        given = (there.get(name) or {}).get("labels", wanted)
+        given = there.get(name, {}).get("labels", wanted)
         if Path(str(given)).as_posix() != wanted:
             where = f"{folder.root / CONFIG}: heads.{name}.labels"
             raise ConfigError(f'{where}: "{given}" is not {wanted}, where imports add their classes. Correct it.')
@@ -87,7 +86,7 @@ def write_label_files(
     for head, plan in labels.items():
         if folder.has_labels(head):
             _write_classes(plan.label_set, "")
-    heads = {name: head.get("derived") for name, head in folder.config.get("heads", {}).items()}
+    heads = {name: head.get("derived") for name, head in folder.heads.items()}
     for name, derived in {**dict(options.derive), **heads}.items():
         if isinstance(derived, Mapping):
             known = read_classes(folder.label_path(name))

@@ -66,7 +66,7 @@ def make_plan(options: ImportOptions, survey: Survey, folder: Collection) -> Pla
 def _is_question(name: str, head: str, options: ImportOptions, survey: Survey, folder: Collection) -> bool:
     """Tells the labels of a question from remarks on photos: captions, addresses, a note on one of a thousand."""
     column = survey.columns[name]
-    asked = {HEAD, GROUP_COLUMN, *options.kinds, *options.columns, *folder.config.get("heads", {})}
+    asked = {HEAD, GROUP_COLUMN, *options.kinds, *options.columns, *folder.heads}
     if name in asked or head in asked:
         return True
     texts = len(column.values) + column.odd
@@ -174,9 +174,7 @@ def _kind_of(head: str, column: Column, kinds: Mapping[str, HeadKind], folder: C
 
 def _check_kind(folder: Collection, head: str, kinds: tuple[str, ...]) -> str | None:
     """The kind of a head in the folder's config; None if it has none of that name."""
-    heads = folder.config.get("heads")
-    there = heads.get(head) if isinstance(heads, dict) else None
-    kind = there.get("kind") if isinstance(there, dict) else None
+    kind = folder.heads[head]["kind"] if head in folder.heads else None
     if kind is not None and kind not in kinds:
         example = DEFAULT_MASK_HEAD if "segmentation" in kinds else "severity"
         raise AnnotationError(
@@ -187,5 +185,4 @@ def _check_kind(folder: Collection, head: str, kinds: tuple[str, ...]) -> str | 
 
 
 def _none_label(folder: Collection, head: str) -> bool:
-    heads = folder.config.get("heads")
-    return isinstance(heads, dict) and bool((heads.get(head) or {}).get("none_label"))
+    return bool(folder.heads.get(head, {}).get("none_label"))

@@ -10,5 +10,5 @@ output      one photo and its copies -> files
 folder      the whole folder, or nothing
 statistics  counts per split and class
 pictures    the statistics' picture and the sheet of samples
-job         everything in its order
+whole       prepare from end to end
 """

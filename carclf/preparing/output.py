@@ -37,7 +37,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """One photo to write.
 
     Attributes:
@@ -76,28 +76,28 @@ class Written:
     pixels: Array
 
 
-def write_photo(job: Job, recipe: Recipe) -> list[Written]:
+def write_photo(task: Task, recipe: Recipe) -> list[Written]:
     """Writes a photo upright, its mask, and their augmented copies.
 
     Raises:
         CarclfError: if the photo or its mask cannot be read or a file cannot be written.
     """
-    photo = read_full_photo(job.photo.path)
+    photo = read_full_photo(task.photo.path)
     frame = photo.shape[1], photo.shape[0]
     size = frame if recipe.size is None else (recipe.size, recipe.size)
-    mask = None if job.mask is None else job.mask.load(photo_frame(job.photo.path))
+    mask = None if task.mask is None else task.mask.load(photo_frame(task.photo.path))
     if size != frame:  # Pillow's triangle filter widens when it shrinks, so that nothing flickers in the copies
         photo = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
-    suffix = _suffix(job.photo.path)
+    suffix = _suffix(task.photo.path)
     first = _resize_mask(mask, size)
-    written = [_write(job, recipe, 0, False, (photo, first, suffix))]
-    for copy in range(1, job.copies + 1):
-        generator = _generator(recipe.seed, job.photo.sha256, copy)
+    written = [_write(task, recipe, 0, False, (photo, first, suffix))]
+    for copy in range(1, task.copies + 1):
+        generator = _generator(recipe.seed, task.photo.sha256, copy)
         warps = draw_geometry(generator, recipe.geometry)
         look = draw_appearance(generator, recipe.appearance)
         warp, warped = _keep_damage(warps, mask, first, frame, mirror_ids(recipe.label_set))
         changed = change_look(warp_photo(photo, warp, frame), look)
-        written.append(_write(job, recipe, copy, warp.mirrored, (changed, warped, suffix)))
+        written.append(_write(task, recipe, copy, warp.mirrored, (changed, warped, suffix)))
     return written
 
 
@@ -149,22 +149,22 @@ def _suffix(path: Path) -> str:
 
 
 def _write(
-    job: Job,
+    task: Task,
     recipe: Recipe,
     copy: int,
     mirrored: bool,
     content: tuple[NDArray[np.uint8], NDArray[np.uint8] | None, str],
 ) -> Written:
     photo, mask, suffix = content
-    stem = copy_stem(job.stem, copy)
-    write_picture(job.folder / "images" / f"{stem}{suffix}", Image.fromarray(photo))
+    stem = copy_stem(task.stem, copy)
+    write_picture(task.folder / "images" / f"{stem}{suffix}", Image.fromarray(photo))
     pixels = np.zeros(0, np.int64)
     if mask is not None and recipe.label_set is not None:
         indexed = Image.fromarray(mask)
         put_colors(indexed, recipe.label_set)
-        write_picture(job.folder / "masks" / f"{stem}.png", indexed)
+        write_picture(task.folder / "masks" / f"{stem}.png", indexed)
         pixels = count_classes(mask, len(recipe.label_set.names))
-    return Written(job.position, f"{stem}{suffix}", copy, mirrored, pixels)
+    return Written(task.position, f"{stem}{suffix}", copy, mirrored, pixels)
 
 
 def write_picture(path: Path, image: Image.Image) -> None:

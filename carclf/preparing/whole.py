@@ -35,7 +35,7 @@ from carclf.preparing.folder import (
 from carclf.preparing.geometry import GeometryRanges
 from carclf.preparing.material import Material, gather
 from carclf.preparing.options import PrepareOptions, check_options
-from carclf.preparing.output import Job, Recipe, Written, write_photo
+from carclf.preparing.output import Recipe, Task, Written, write_photo
 from carclf.preparing.pictures import draw_samples, draw_statistics
 from carclf.preparing.splitting import split_groups, split_notes
 from carclf.preparing.statistics import count_everything
@@ -94,8 +94,8 @@ def _write_photos(material: Material, part: Array, options: PrepareOptions, fold
     stems = unique_stems([photo.name for photo in photos], options.copies)
     splits = list(options.shares)
     recipe = Recipe(GeometryRanges(), AppearanceRanges(), options.size, options.seed, _label_set(material))
-    jobs = [
-        Job(
+    tasks = [
+        Task(
             position=position,
             photo=photo,
             mask=mask,
@@ -109,10 +109,10 @@ def _write_photos(material: Material, part: Array, options: PrepareOptions, fold
     pool, hidden = ThreadPoolExecutor(workers), not sys.stderr.isatty()
     try:
         with threadpool_limits(1, "blas"):  # as above: the products of a warp are small
-            files_of_photos = pool.map(partial(write_photo, recipe=recipe), jobs)
-            bar = tqdm(files_of_photos, desc="prepare", total=len(jobs), unit="photo", disable=hidden)
-            for job, files in zip(jobs, bar, strict=True):
-                written[job.folder.name] += files
+            files_of_photos = pool.map(partial(write_photo, recipe=recipe), tasks)
+            bar = tqdm(files_of_photos, desc="prepare", total=len(tasks), unit="photo", disable=hidden)
+            for task, files in zip(tasks, bar, strict=True):
+                written[task.folder.name] += files
     finally:
         pool.shutdown(cancel_futures=True)  # after an error nothing more is written
     return written
