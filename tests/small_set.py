@@ -67,6 +67,7 @@ class SmallSet:
         config = {
             "dataset": {"photos": "photos", "labels": "labels.csv", "annotations": self.annotations},
             "backbones": {"none": {"local": "nowhere"}},
+            "embedded_fallback": True,  # its vectors group nothing, so pictures alone are compared
             "models": ["none"],
             "heads": self.heads,
         }

@@ -236,5 +236,9 @@ def test_the_demo_is_drawn_and_sound(tmp_path: Path) -> None:
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert main(["check", "--config", str(tmp_path / "config.json"), "--quiet"]) == 0
-    tree = json.loads((tmp_path / "results" / "check" / "check.json").read_text())
-    assert {finding["kind"] for finding in tree["findings"]} <= {"rare class", "near duplicates", "dark photo"}
+    findings = json.loads((tmp_path / "results" / "check" / "check.json").read_text())["findings"]
+    kinds = {finding["kind"] for finding in findings}
+    assert kinds - {"rare class", "near duplicates", "dark photo"} == {"missing backbone"}
+    (missing,) = (finding for finding in findings if finding["kind"] == "missing backbone")
+    assert missing["severity"] == "warning"
+    assert "backbone none: not found: " in missing["text"]

@@ -23,13 +23,14 @@ from carclf.config import Config, HeadConfig, check_paths
 from carclf.config_data import DatasetConfig
 from carclf.dataset import Dataset, Photo
 from carclf.derived import derive_head
-from carclf.errors import CarclfError, ConfigError
+from carclf.errors import BackboneError, CarclfError, ConfigError
 from carclf.groups import Groups
 from carclf.head_data import HeadData
 from carclf.kin import Kin, find_kin
 from carclf.label_errors import LabelIssue
 from carclf.labels import LabelTable
 from carclf.rundir import RunDir
+from carclf.sight import find_source
 
 LOG = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def survey_data(config: Config) -> Survey:
     """Looks at photos, labels, masks, groups and folds."""
     started = time.perf_counter()
     source = locate_dataset(config)
-    findings = _path_findings(config)
+    findings = [*_path_findings(config), *_backbone_findings(config)]
     table: LabelTable | None = None
     files: list[PhotoFile] = []
     if os.path.isfile(source.labels):
@@ -142,6 +143,16 @@ def _path_findings(config: Config) -> list[Finding]:
     except ConfigError as problem:
         return from_error("missing path", problem)
     return []
+
+
+def _backbone_findings(config: Config) -> list[Finding]:
+    findings: list[Finding] = []
+    for model in config.models:
+        try:
+            find_source(config.backbones[model], model, config.embedded_fallback)
+        except BackboneError as problem:
+            findings += from_error("missing backbone", problem, severity="warning")
+    return findings
 
 
 def _read_heads(
