@@ -260,3 +260,12 @@ def test_masks_of_too_few_cars_to_train_on_are_unsound(small: SmallSet, cars: in
     finding = next(each for each in found(small.survey(), "folds") if each.severity == "unsound")
     assert finding.head == "damage_mask"
     assert f"shows regions of {which};" in finding.text
+
+
+def test_a_class_that_hardly_any_mask_shows_is_rare_even_in_fewer_groups_than_folds(small: SmallSet) -> None:
+    small.sections |= {"cross_validation": {"folds": 3}, "check": {"rare_photos": 3}}
+    for number in range(24):
+        if number % 3 != 2:
+            write_mask(small.masks / f"p{number:02}.png", value=2 if number in (0, 1) else 1)
+    (rare,) = found(small.survey(), "rare class")
+    assert rare.text.startswith('damage_mask: only 2 photos of 2 groups labelled "scratch"')

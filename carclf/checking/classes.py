@@ -64,7 +64,13 @@ def count_classes(
 
 
 def judge_counts(counts: list[ClassCount], rare_photos: int, folds: int) -> Iterator[Finding]:
-    """Names the classes of one head that never or rarely occur; too few groups for the folds are told by these."""
+    """Names the classes of one head that never or rarely occur.
+
+    Args:
+        counts: of the classes.
+        rare_photos: photos below which a class is rare.
+        folds: classes of fewer groups are told with the folds; 0 = none is, as folds know no classes of masks.
+    """
     never = [each for each in counts if not each.photos]
     for each in never:
         stops = len(never) == len(counts)

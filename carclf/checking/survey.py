@@ -250,6 +250,7 @@ def _count(config: Config, labels: Labels, kin: Kin | None) -> tuple[list[ClassC
     for name, head in labels.heads.items():
         counts = count_classes(name, head, labels.seen.get(name, {}), group)
         if kin is not None or head.kind != "segmentation":  # else no mask was looked at
-            findings += judge_counts(counts, config.check.rare_photos, config.cross_validation.folds)
+            told_by_folds = config.cross_validation.folds if head.kind != "segmentation" else 0
+            findings += judge_counts(counts, config.check.rare_photos, told_by_folds)
         classes += counts
     return classes, folds, findings
