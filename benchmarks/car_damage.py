@@ -1,14 +1,16 @@
 """Measures the main job on the real photos of ../shared/data/car_damage: scores, seconds, memory.
 
     python benchmarks/car_damage.py            everything: about 20 minutes on 2 cores
-    python benchmarks/car_damage.py cold warm  some of it: cold, warm, masks, naive
+    python benchmarks/car_damage.py cold warm  some of it: cold, warm, masks, naive, check, prepare
 
-The backbone is made from the weights in ../shared/models on the first run. Imports are not in the times.
+The backbone is made from the weights in ../shared/models on the first run. Imports are not in the times, except in
+those of check and prepare, which are whole commands.
 """
 
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -29,7 +31,7 @@ CONFIG = ROOT / "benchmarks" / "car_damage.json"
 MODEL = "mobilenet_075"
 WEIGHTS = "mobilenet_v1_0.75_224_notop.weights.h5"
 NAIVE_EPOCHS_RUN, NAIVE_EPOCHS, NAIVE_BATCH = 2, 30, 8
-PARTS = ("cold", "warm", "masks", "naive")
+PARTS = ("cold", "warm", "masks", "naive", "check", "prepare")
 
 
 @dataclass
@@ -169,6 +171,31 @@ def measure_naive(seconds: dict[str, float]) -> None:
         print(f"naive loop / cold run at {size} px: {total / seconds[f'cold {size}']:.0f} ×")
 
 
+def measure_check(seconds: dict[str, float]) -> None:
+    config = configured(224, masks=True)
+    shutil.rmtree(config.results, ignore_errors=True)
+    for what in ("nothing cached", "features cached"):
+        time_command(f"check, 224 px, {what}", config, "check", "--quiet")
+
+
+def measure_prepare(seconds: dict[str, float]) -> None:
+    config = configured(224, masks=True)
+    to = config.results / "prepared"
+    time_command("check, for the features", config, "check", "--quiet", "--no-html")
+    shutil.rmtree(to, ignore_errors=True)
+    time_command("prepare, 3 copies, features cached", config, "prepare", "--to", str(to), "--quiet")
+
+
+def time_command(what: str, config: Config, *words: str) -> None:
+    """Times a command of the program, its start included."""
+    config.results.mkdir(parents=True, exist_ok=True)
+    path = config.results / "config.json"
+    path.write_text(config.model_dump_json())
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "main.py", *words, "--config", str(path)], cwd=ROOT, check=True)
+    print(f"{what:<58} {time.perf_counter() - started:8.1f} s", flush=True)
+
+
 def print_scores(tree: dict[str, Any]) -> None:
     for name, head in tree["heads"].items():
         for metric, values in head["metrics"].items():
@@ -206,6 +233,8 @@ def main() -> None:
         "warm": measure_warm,
         "masks": measure_masks,
         "naive": measure_naive,
+        "check": measure_check,
+        "prepare": measure_prepare,
     }
     seconds: dict[str, float] = {}
     for part in parts:

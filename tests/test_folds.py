@@ -1,6 +1,5 @@
 """Folds are a partition, keep groups whole, spread every label, and depend on no arbitrary number."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +104,10 @@ def test_one_photo_per_group_and_one_class_split_evenly() -> None:
         assert np.bincount(fold[10 * i : 10 * i + 10]).tolist() == [2] * K
 
 
-def test_twenty_thousand_photos_are_split_within_seconds() -> None:
+def test_twenty_thousand_photos_are_split_as_evenly() -> None:
     group, targets = make_labels(20_000)
-    start = time.perf_counter()
-    make_folds(group, targets, K, 0)
-    assert time.perf_counter() - start < 10
+    counts = np.bincount(make_folds(group, targets, K, 0), minlength=K)
+    assert np.abs(counts - len(group) / K).max() < 0.01 * len(group) / K
 
 
 def test_good_labels_need_no_note() -> None:
