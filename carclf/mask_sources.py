@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carclf.annotations import read_records
 from carclf.annotations.classes import Renames, find_class
+from carclf.annotations.instances import Instances, draw_instances, find_components
 from carclf.annotations.mask_files import rename_mask
 from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.records import ClassMask, Problem, ReadOptions, Record
@@ -75,13 +76,37 @@ class MaskSource:
             self._check_size((lies.width, lies.height), frame)  # first, as a small file may claim any number of pixels
             ids = load_class_mask(self.mask, self.label_set)
             return ids if ids.shape == (frame.height, frame.width) else turn_upright(ids, frame)
-        size = self.size or (frame.width, frame.height)
-        self._check_size(size, frame)
+        size = self._drawn_size(frame)
         try:
             drawn = rasterise(self.shapes, *size)
         except ValueError as problem:
             raise AnnotationError(f"{self.place}: {problem}") from None
-        return drawn if size == (frame.width, frame.height) else turn_upright(drawn, frame)
+        return _hold_upright(drawn, size, frame)
+
+    def load_instances(self, frame: Frame) -> Instances:
+        """Returns the single regions at the upright photo's own size; pixel by pixel of the classes that `load` gives.
+
+        A shape is a region, in the order of the shapes. A mask picture does not tell touching regions of a class
+        apart: there, a region is what hangs together (see find_components).
+
+        Raises:
+            AnnotationError: as load does; or if there are more regions than MOST_INSTANCES.
+            PhotoError: if a mask file cannot be read.
+        """
+        try:
+            if self.mask is not None:
+                return find_components(self.load(frame))
+            size = self._drawn_size(frame)
+            drawn = draw_instances(self.shapes, *size)
+        except ValueError as problem:
+            raise AnnotationError(f"{self.place}: {problem}") from None
+        return Instances(_hold_upright(drawn.ids, size, frame), drawn.class_ids)
+
+    def _drawn_size(self, frame: Frame) -> tuple[int, int]:
+        """(width, height) at which the shapes were drawn."""
+        size = self.size or (frame.width, frame.height)
+        self._check_size(size, frame)
+        return size
 
     def _check_size(self, size: tuple[int, int], frame: Frame) -> None:
         if size not in ((frame.width, frame.height), frame.stored):
@@ -89,6 +114,11 @@ class MaskSource:
                 f"{self.place}: {size[0]} × {size[1]} pixels, but its photo has {frame.width} × {frame.height}. "
                 "A mask has the size of its photo, held upright."
             )
+
+
+def _hold_upright(drawn: NDArray[Any], size: tuple[int, int], frame: Frame) -> NDArray[Any]:
+    """Turns what was drawn at a size (width, height) on the photo as it lies in its file."""
+    return drawn if size == (frame.width, frame.height) else turn_upright(drawn, frame)
 
 
 def make_mask_source(record: Record, label_set: LabelSet, renames: Renames) -> MaskSource:

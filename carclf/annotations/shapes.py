@@ -142,17 +142,27 @@ def rasterise(shapes: Iterable[tuple[int, Shape]], width: int, height: int) -> N
         PhotoError: if a mask file cannot be read.
     """
     canvas = np.zeros((height, width), np.uint8)
-    for class_id, shape in shapes:
-        (left, top), drawn = _draw(shape, width, height)
-        canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]][drawn] = class_id
+    draw_on(canvas, shapes)
     return canvas
 
 
-def _draw(shape: Shape, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+def draw_on(canvas: NDArray[Any], shapes: Iterable[tuple[int, Shape]]) -> None:
+    """Draws numbered shapes on an array of whole numbers (height, width); how, and what it raises: see rasterise."""
+    height, width = canvas.shape
+    for number, shape in shapes:
+        (left, top), drawn = draw_part(shape, width, height)
+        canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]][drawn] = number
+
+
+def draw_part(shape: Shape, width: int, height: int) -> tuple[tuple[int, int], NDArray[np.bool_]]:
     """Draws a shape in the part of the photo that it may cover.
 
     Returns:
         ((x, y) of the part's upper left pixel, the part's pixels: bool (part's height, part's width)).
+
+    Raises:
+        ValueError: if it has no area or another size than the photo; says which.
+        PhotoError: if a mask file cannot be read.
     """
     if isinstance(shape, Polygon):
         return _draw_polygon(shape, width, height)
