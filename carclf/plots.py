@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, confusion matrices, reliability diagrams, sheets of masks. Same input, same bytes."""
+"""Pictures of a run: curves, confusion matrices, reliability diagrams. Same input, same bytes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from carclf.labels import IGNORED_PIXEL
 from carclf.mask_images import write_png
 
 if TYPE_CHECKING:
@@ -27,11 +25,7 @@ SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "validation": {"color": "tab:orange", "linestyle": "-"},
 }
 OTHER_SPLIT_STYLE: dict[str, Any] = {"color": "0.35", "linestyle": "--"}
-# Okabe and Ito's palette: told apart with any colour vision
-CLASS_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF")
-IGNORED_COLOR = "#808080"
 MOST_LETTERS = 22  # of a class name on one line
-SHEET_CELL_PIXELS = 320  # longer side of a photo on a sheet
 
 
 def plot_history(history: Sequence[Tree], head: str, metric_name: str, path_accuracy: Path, path_loss: Path) -> None:
@@ -156,85 +150,6 @@ def plot_reliability(head: Tree, title: str, path: Path) -> None:
         lower.set_ylim(bottom=0)
         for axes in (upper, lower):
             axes.grid(color="0.9")
-
-
-def plot_mask_sheet(
-    photos: Sequence[Array],
-    true_masks: Sequence[Array],
-    predicted_masks: Sequence[Array],
-    captions: Sequence[str],
-    class_names: Sequence[str],
-    path: Path,
-) -> None:
-    """Draws photos with their true and predicted masks, one row per photo: photo, truth, prediction.
-
-    Args:
-        photos: uint8 (height, width, 3), sizes may differ.
-        true_masks: uint8 (height, width) class ids: 0 background, i is class i, 255 ignored.
-        predicted_masks: the same.
-        captions: one per photo.
-        class_names: of the ids 1, 2, ...
-        path: where the picture goes.
-
-    Raises:
-        RunDirError: if the picture cannot be written.
-    """
-    with picture(path, 9.0, 0.9 + 2.3 * len(photos)) as figure:
-        grid = figure.subplots(max(1, len(photos)), 3, squeeze=False)
-        for axes in grid.ravel():
-            axes.set_axis_off()
-        rows = zip(grid, photos, true_masks, predicted_masks, captions, strict=False)
-        for (left, middle, right), photo, truth, predicted, caption in rows:
-            small = shrink(photo, Image.Resampling.LANCZOS)
-            left.imshow(small)
-            left.set_title(caption, fontsize="small", loc="left")
-            for axes, mask in ((middle, truth), (right, predicted)):
-                axes.imshow(paint_mask(small, shrink(mask, Image.Resampling.NEAREST)))
-        for axes, words in zip(grid[0], ("", "truth", "prediction"), strict=True):
-            axes.set_title(words, fontsize="medium")
-        class_legend(figure, class_names)
-
-
-def class_legend(figure: "Figure", class_names: Sequence[str]) -> None:
-    """Draws the legend of the classes' colours below a figure."""
-    from matplotlib.patches import Patch
-
-    patches = [Patch(facecolor=class_color(i + 1), edgecolor="black", label=name) for i, name in enumerate(class_names)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
-
-
-def class_color(class_id: int) -> str:
-    """The colour of a class id from 1, as #RRGGBB; comes round again after eight classes."""
-    return CLASS_COLORS[(class_id - 1) % len(CLASS_COLORS)]
-
-
-def shrink(array: Array, resampling: Image.Resampling) -> Array:
-    """Makes the longer side SHEET_CELL_PIXELS."""
-    image = Image.fromarray(np.ascontiguousarray(array))
-    scale = SHEET_CELL_PIXELS / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return np.asarray(image.resize(size, resampling))
-
-
-def paint_mask(photo: Array, mask: Array) -> Array:
-    """Lays half-transparent class colours with solid edges over a photo; both (h, w[, 3]) uint8."""
-    painted = photo.astype(np.float64)
-    for class_id in np.unique(mask[mask != 0]):
-        color = IGNORED_COLOR if class_id == IGNORED_PIXEL else class_color(int(class_id))
-        rgb = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)])
-        inside = mask == class_id
-        painted[inside] = 0.5 * painted[inside] + 0.5 * rgb
-        painted[_edge(inside)] = rgb
-    return painted.round().astype(np.uint8)
-
-
-def _edge(inside: Array) -> Array:
-    """The pixels of a bool region (h, w) that touch its outside, two pixels deep."""
-    core = inside
-    for _ in range(2):
-        padded = np.pad(core, 1)
-        core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:] & core
-    return np.asarray(inside & ~core)
 
 
 @contextmanager

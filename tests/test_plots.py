@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carclf import plots
+from carclf import mask_plots, plots
 from carclf.errors import RunDirError
 from carclf.report import Tree, head_results, mask_results
 from carclf.scores import Array
@@ -121,7 +121,7 @@ def draw_sheet(path: Path, predicted: Array) -> Array:
     truth = [np.zeros((60, 80), np.uint8), np.zeros((900, 300), np.uint8)]
     truth[0][10:40, 10:40] = 1
     masks = [np.zeros((60, 80), np.uint8), predicted]
-    plots.plot_mask_sheet(photos, truth, masks, ("a.jpg", "b.jpg"), ("dent", "scratch"), path)
+    mask_plots.plot_mask_sheet(photos, truth, masks, ("a.jpg", "b.jpg"), ("dent", "scratch"), path)
     return read(path)
 
 
@@ -144,14 +144,14 @@ def test_overlay_leaves_background_alone_and_marks_the_edge() -> None:
     photo = np.full((20, 20, 3), 100, np.uint8)
     mask = np.zeros((20, 20), np.uint8)
     mask[4:16, 4:16] = 1
-    painted = plots.paint_mask(photo, mask)
+    painted = mask_plots.paint_mask(photo, mask)
     assert (painted[mask == 0] == 100).all()
     assert painted[4, 4].tolist() == [0xE6, 0x9F, 0x00]
     np.testing.assert_allclose(painted[10, 10], (100 + np.array([0xE6, 0x9F, 0x00])) / 2, atol=0.5)
 
 
 def test_an_empty_sheet_is_a_picture(tmp_path: Path) -> None:
-    plots.plot_mask_sheet([], [], [], [], ["damage"], tmp_path / "sheet.png")
+    mask_plots.plot_mask_sheet([], [], [], [], ["damage"], tmp_path / "sheet.png")
     assert read(tmp_path / "sheet.png").shape[2] == 3
 
 
