@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carclf.annotations.records import ClassMask
+from carclf.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.dataset import Photo
+from carclf.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
 from carclf.label_file import LabelSet
 from carclf.mask_sources import MaskSource
-from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
-from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
 from carclf.preparing.output import Recipe, Task, write_photo
 
 STILL = np.arange(256, dtype=np.uint8)  # no class has a mirror image

@@ -1,20 +1,25 @@
-"""One fold of a segmentation head: thresholds from an inner split, then the decoder that counts."""
+"""One fold of a segmentation head: thresholds from an inner split, and the network that counts."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.config import MaskTrainingConfig
+from carclf.config_masks import MaskTrainingConfig
 from carclf.errors import TrainingError
 from carclf.masks.decoder import MaskDecoder
+from carclf.masks.optimizing import Course
+from carclf.masks.sampling import MaskData
 from carclf.masks.scoring import MeanMask, choose_thresholds, class_probabilities, fit_mean_mask
-from carclf.masks.training import CurvePoint, Job, MaskData, train_decoder
+from carclf.masks.training import CurvePoint, Job, train_network
 
 Array = NDArray[Any]
 TRAIN, INNER, HELD_OUT = "train", "inner_validation", "validation"
 """The splits in the curves."""
+Preview = Callable[[int, Array, Array], None]
+"""Takes an epoch, rows of the data, int (k,), and the network's answers for them, float32 (k, H, W, K)."""
 
 
 @dataclass(frozen=True)
@@ -44,45 +49,75 @@ class MaskFit:
     """What came out of one fold.
 
     Attributes:
-        decoder: fitted on the whole training part.
+        decoder: fitted on the training part, or, without refit, on what the inner validation part leaves of it.
         thresholds: float64 (C,), chosen on an inner part that the decoder which judged it had not seen.
         mean_mask: the constant answer of the training part.
         history: loss and Dice score after each epoch: "train" and "validation" (the held-out fold) of the decoder,
             "inner_validation" of the one that chose the thresholds.
+        course: how long the decoder was fitted.
     """
 
     decoder: MaskDecoder
     thresholds: NDArray[np.float64]
     mean_mask: MeanMask
     history: tuple[CurvePoint, ...]
+    course: Course
 
 
-def fit_mask_head(data: MaskData, split: MaskSplit, settings: MaskTrainingConfig, seed: int) -> MaskFit:
+def fit_mask_head(
+    data: MaskData, split: MaskSplit, settings: MaskTrainingConfig, seed: int, preview: Preview | None = None
+) -> MaskFit:
     """Fits one fold; the same arguments give the same bytes, whatever other folds are fitted.
 
-    A first decoder learns from a part of the training part and chooses the thresholds on the rest, whose groups it
-    has not seen. A second one learns from the whole training part; it is the one that is judged and that predicts.
+    A first network learns from a part of the training part. The rest, whose groups it has not seen, says when to stop,
+    when to take smaller steps and which thresholds are best. With `refit` a second network learns from the whole
+    training part in the same way, and is the one that is judged and that predicts; else the first one is.
 
     Args:
         data: of all photos with a target.
         split: the fold.
-        settings: mask_training of the config.
+        settings: mask_training of the head.
         seed: cross_validation.seed of the config.
+        preview: is shown what the first network says about some inner validation photos after every epoch.
 
     Raises:
         TrainingError: if the training part shows no region, has too few groups, or the loss is not finite.
     """
     first_seed, second_seed, split_seed = np.random.SeedSequence([seed, split.fold]).generate_state(3)
     inner_train, inner_test = split_inside(data, split, settings.validation_share, int(split_seed))
-    job = Job(f"{split.name} (inner)", inner_train, {INNER: inner_test}, int(first_seed))
-    chooser, inner_curves = train_decoder(data, job, settings)
-    probabilities = class_probabilities(chooser.predict_photos(data.reader, inner_test))
+    held_out = {HELD_OUT: split.test} if len(split.test) else {}
+    judge = INNER if settings.patience is not None or settings.learning_rate_reducer else None
+    watched = {INNER: inner_test} | ({} if settings.refit else held_out)
+    job = Job(f"{split.name} (inner)", inner_train, watched, int(first_seed), judge)
+    if preview is not None and settings.epoch_previews:
+        job = replace(job, show=_shower(data, inner_test, settings.epoch_previews, preview))
+    first = train_network(data, job, settings)
+    answers = first.decoder.predict_photos(data.reader, inner_test)
+    probabilities = class_probabilities(answers[..., : data.spec.num_classes])
     thresholds = choose_thresholds(probabilities, *data.targets.class_pixels(inner_test))
-    job = Job(split.name, split.train, {HELD_OUT: split.test} if len(split.test) else {}, int(second_seed))
-    decoder, curves = train_decoder(data, job, settings)
-    inner = [point for point in inner_curves if point.split == INNER]
-    history = tuple(sorted(curves + inner, key=lambda point: point.epoch))
-    return MaskFit(decoder, thresholds, fit_mean_mask(data.targets, split.train), history)
+    mean_mask = fit_mean_mask(data.targets, split.train)
+    if not settings.refit:
+        return MaskFit(first.decoder, thresholds, mean_mask, _history(first.curves), first.course)
+    course = first.course if judge else None
+    job = Job(split.name, split.train, held_out, int(second_seed), course=course)
+    second = train_network(data, job, settings)
+    inner = [point for point in first.curves if point.split == INNER]
+    return MaskFit(second.decoder, thresholds, mean_mask, _history(second.curves + inner), second.course)
+
+
+def _history(points: list[CurvePoint]) -> tuple[CurvePoint, ...]:
+    return tuple(sorted(points, key=lambda point: point.epoch))
+
+
+def _shower(data: MaskData, rows: Array, count: int, preview: Preview) -> Callable[[int, MaskDecoder], None]:
+    """Shows photos with a region, evenly spread over the inner validation part."""
+    shown = rows[data.targets.has_class()[rows].any(axis=1)]
+    chosen = shown[np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int))]
+
+    def show(epoch: int, decoder: MaskDecoder) -> None:
+        preview(epoch, chosen, decoder.predict_photos(data.reader, chosen, views=1))
+
+    return show
 
 
 def split_inside(data: MaskData, split: MaskSplit, share: float, seed: int) -> tuple[Array, Array]:

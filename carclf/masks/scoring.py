@@ -1,6 +1,5 @@
 """Class probabilities on the grid -> masks at the photos' own sizes, pixel counts, thresholds, trivial masks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from carclf.labels import IGNORED_PIXEL
 from carclf.mask_images import resize_mask_probability
-from carclf.masks.targets import MaskLoader, MaskTargets
+from carclf.masks.targets import MaskTargets
 from carclf.scores import dice
 
 Array = NDArray[Any]
@@ -127,51 +126,6 @@ def fit_mean_mask(targets: MaskTargets, train: Array) -> MeanMask:
     class_pixels, judged = targets.class_pixels(train)
     sums = class_pixels.sum(axis=0, dtype=np.float64), judged.sum(axis=0, dtype=np.float64)
     return MeanMask(mean, choose_thresholds(mean, *sums))
-
-
-@dataclass(frozen=True)
-class PixelCounts:
-    """Pixel counts at the photos' own sizes.
-
-    Attributes:
-        counts: int64 (n, C, 3): true positive, false positive, false negative pixels.
-        baselines: int64 (3, n, C, 3): of nothing, everything (every pixel is of the class), the mean mask.
-        pixels: int64 (n,): judged pixels.
-    """
-
-    counts: NDArray[np.int64]
-    baselines: NDArray[np.int64]
-    pixels: NDArray[np.int64]
-
-
-def count_pixels(
-    probabilities: NDArray[np.float32], thresholds: Array, mean_mask: MeanMask, loaders: Sequence[MaskLoader]
-) -> PixelCounts:
-    """Compares predictions and the constant answers with the masks at their own sizes.
-
-    Args:
-        probabilities: float32 (n, h, w, C), on the decoder's grid.
-        thresholds: float (C,).
-        mean_mask: of the training part.
-        loaders: n true masks.
-    """
-    num_classes = probabilities.shape[-1]
-    counts = np.zeros((len(loaders), num_classes, 3), np.int64)
-    baselines = np.zeros((3, len(loaders), num_classes, 3), np.int64)
-    pixels = np.zeros(len(loaders), np.int64)
-    for row, load in enumerate(loaders):
-        true = load()
-        height, width = true.shape
-        predicted = mask_at_size(probabilities[row], width, height, thresholds)
-        constant = mask_at_size(mean_mask.probabilities, width, height, mean_mask.thresholds)
-        counts[row] = confusion_counts(predicted, true, num_classes)
-        pixels[row] = np.count_nonzero(true != IGNORED_PIXEL)
-        shown = counts[row, :, 0] + counts[row, :, 2]
-        baselines[0, row, :, 2] = shown
-        baselines[1, row, :, 0] = shown
-        baselines[1, row, :, 1] = pixels[row] - shown
-        baselines[2, row] = confusion_counts(constant, true, num_classes)
-    return PixelCounts(counts, baselines, pixels)
 
 
 def pooled_dice(counts: NDArray[np.int64]) -> float:

@@ -2,17 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from carclf.annotations.instances import Instances
 from carclf.labels import IGNORED_PIXEL
+from carclf.masks.instance_targets import MIRROR_SIGNS, instance_targets
+from carclf.masks.map_reader import grid_size
+from carclf.masks.spec import NetworkSpec
 
 Array = NDArray[Any]
-MaskLoader = Callable[[], NDArray[np.uint8]]
-"""Returns one photo's mask at its own size: uint8 (height, width), class ids, 0 = background, 255 = ignored."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a photo at its own size: its mask, uint8 (H, W), 255 = not judged, and its single regions."""
+
+    mask: NDArray[np.uint8]
+    instances: Instances
+
+
+TruthLoader = Callable[[], Truth]
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,26 @@ class MaskTargets:
         shares: float16 (m, h, w, C + 1): the share of class c + 1 among a cell's judged pixels; in the last
             channel the share of judged pixels in the cell, 0 where all are ignored.
         pixels: int64 (m,): pixels of the photo's own mask, the ignored ones among them.
+        instances: float16 (m, h, w, 4), as instance_targets.instance_targets; None where single regions are not taught.
     """
 
     shares: Array
     pixels: Array
+    instances: Array | None = None
+
+    @cached_property
+    def taught(self) -> Array:
+        """All that a network is taught: the shares, and the instances behind them; float16 (m, h, w, channels)."""
+        return self.shares if self.instances is None else np.concatenate([self.shares, self.instances], axis=-1)
+
+    def mirrored(self, mirror: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(index, sign) of every channel of `taught` in a mirrored photo, as spec.mirror_back takes them."""
+        channels = self.taught.shape[-1]
+        index = (*mirror, *range(self.num_classes, channels))
+        signs = [1] * channels
+        if self.instances is not None:
+            signs[-len(MIRROR_SIGNS) :] = MIRROR_SIGNS
+        return index, tuple(signs)
 
     @property
     def num_classes(self) -> int:
@@ -74,22 +104,26 @@ def training_targets(mask: NDArray[np.uint8], num_classes: int, height: int, wid
     return np.clip(shares, 0.0, 1.0).astype(np.float16)
 
 
-def make_mask_targets(loaders: Sequence[MaskLoader], num_classes: int, height: int, width: int) -> MaskTargets:
-    """Loads every photo's mask once and averages it over the grid.
+def make_mask_targets(loaders: Sequence[TruthLoader], spec: NetworkSpec) -> MaskTargets:
+    """Loads what is true of every photo once and averages it over the grid.
 
     Args:
         loaders: one for each photo with a target.
-        num_classes: C, without the background.
-        height: of the decoder's grid.
-        width: of the decoder's grid.
+        spec: the network that is taught; single regions are taught only where it tells them apart.
     """
-    shares = np.zeros((len(loaders), height, width, num_classes + 1), np.float16)
+    height, width = grid_size(spec.map_shapes)
+    shares = np.zeros((len(loaders), height, width, spec.num_classes + 1), np.float16)
     pixels = np.zeros(len(loaders), np.int64)
+    instances = None
+    if spec.num_outputs > spec.num_classes:
+        instances = np.zeros((len(loaders), height, width, len(MIRROR_SIGNS)), np.float16)
     for row, load in enumerate(loaders):
-        mask = load()
-        shares[row] = training_targets(mask, num_classes, height, width)
-        pixels[row] = mask.size
-    return MaskTargets(shares, pixels)
+        truth = load()
+        shares[row] = training_targets(truth.mask, spec.num_classes, height, width)
+        pixels[row] = truth.mask.size
+        if instances is not None:
+            instances[row] = instance_targets(truth.instances.ids, height, width)
+    return MaskTargets(shares, pixels, instances)
 
 
 def _area_mean(pixels: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:

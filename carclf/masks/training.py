@@ -1,42 +1,26 @@
-"""Fits one decoder on one set of photos: loss, schedule, averaged weights."""
+"""Fits one network on one set of photos."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from carclf.config import MaskTrainingConfig
+from carclf.config_masks import MaskTrainingConfig
 from carclf.errors import TrainingError
-from carclf.masks.decoder import DecoderSpec, MaskDecoder, make_decoder, map_signature, mirror_back, set_scaling
-from carclf.masks.map_reader import MapReader, grid_size, read_ahead
-from carclf.masks.targets import MaskTargets
+from carclf.masks.decoder import MaskDecoder
+from carclf.masks.goals import make_goal
+from carclf.masks.map_reader import MapReader
+from carclf.masks.networks import make_network
+from carclf.masks.optimizing import Course, Evaluate, Follower, Stepper
+from carclf.masks.parts import set_scaling
+from carclf.masks.sampling import MaskData, Sampler
+from carclf.masks.spec import PIXELS
 
 Array = NDArray[Any]
 _SCALING_PHOTOS = 128  # photos that tell the spread of the channels: 128 × 64 cells even of the coarsest map
-_WARM_UP = 0.5  # epochs in which the step size grows
-_GRADIENT_NORM = 1.0  # longer gradients are cut to it
-_CURVE_THRESHOLD = 0.5  # of the Dice score in the curves; the decisions have their own thresholds
-
-
-@dataclass(frozen=True)
-class MaskData:
-    """What the decoders of one head are taught, for m photos with a target.
-
-    Attributes:
-        reader: their maps.
-        targets: their masks.
-        groups: int64 (m,): photos of one group belong together.
-        mirror: for every class the index of the class that it becomes when the photo is mirrored.
-    """
-
-    reader: MapReader
-    targets: MaskTargets
-    groups: Array
-    mirror: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,160 +40,109 @@ class Job:
     Attributes:
         name: for errors, as "damage_mask, fold 2".
         train: int (n,), rows of the data.
-        watched: split -> int (k,), rows that are scored after every epoch and decide nothing.
+        watched: split -> int (k,), rows that are scored after every epoch.
         seed: of everything random.
+        judge: the watched split whose loss says when to stop and when to take smaller steps; None = nothing does.
+        course: repeats what an earlier fit's judge said; None = `judge`, or the settings alone.
+        show: is called with the epoch and the network after every epoch.
     """
 
     name: str
     train: Array
     watched: dict[str, Array]
     seed: int
+    judge: str | None = None
+    course: Course | None = None
+    show: Callable[[int, MaskDecoder], None] | None = field(default=None, repr=False)
 
 
-def train_decoder(data: MaskData, job: Job, settings: MaskTrainingConfig) -> tuple[MaskDecoder, list[CurvePoint]]:
-    """Fits a decoder for a number of epochs fixed by the size of its training part.
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network.
 
-    Its weights are the running average over the steps.
+    Attributes:
+        decoder: the network, its weights averaged over the steps as the settings say.
+        curves: loss and Dice score of every epoch.
+        course: how long it was fitted.
+    """
+
+    decoder: MaskDecoder
+    curves: list[CurvePoint]
+    course: Course
+
+
+def train_network(data: MaskData, job: Job, settings: MaskTrainingConfig) -> Fitted:
+    """Fits a network for as many epochs as the settings, the judge or the course say.
 
     Raises:
         TrainingError: if the loss is not finite.
     """
     random = np.random.default_rng(job.seed)
-    spec = DecoderSpec(data.reader.shapes, data.targets.num_classes, settings.channels, data.mirror)
-    model = make_decoder(spec, settings.dropout, int(random.integers(2**31)))
-    averaged = MaskDecoder(spec, make_decoder(spec, dropout=0.0, seed=0))
-    spread = _spread(data.reader, random.permutation(job.train)[:_SCALING_PHOTOS])
-    for each in (model, averaged.model):
-        set_scaling(each, *spread)
-    sampler = _Sampler(data, job.train, settings, random)
+    model = make_network(data.spec, settings.dropout, int(random.integers(2**31)), settings.precision)
+    averaged = MaskDecoder(data.spec, make_network(data.spec, 0.0, 0, settings.precision))
+    if PIXELS not in data.spec.map_shapes:
+        spread = _spread(data.reader, random.permutation(job.train)[:_SCALING_PHOTOS])
+        for each in (model, averaged.model):
+            set_scaling(each, *spread)
+    sampler = Sampler(data, job.train, settings, random)
     epochs = max(settings.epochs, -(-settings.least_steps // sampler.steps))
-    fit = _Fit(model, spec, settings, (sampler.steps, epochs))
-    curves = []
-    for epoch in range(1, epochs + 1):
-        curves.append(_point(epoch, "train", [fit.step(*batch) for batch in sampler.epoch()]))
-        if not np.isfinite(curves[-1].loss):
-            raise TrainingError(
-                f"{job.name}, epoch {epoch}: the loss became NaN. "
-                f"Lower mask_training.learning_rate (now {settings.learning_rate:g})."
-            )
-        fit.copy_average(averaged.model)
-        for split, rows in job.watched.items():
-            curves.append(_watch(averaged, data, split, rows, epoch, settings.batch_size))
-    return averaged, curves
+    goal = make_goal(data.spec, settings, data.class_names)
+    stepper = Stepper(model, data.spec, settings, (sampler.steps, epochs), goal)
+    return _Fit(data, job, settings, averaged, goal).run(stepper, sampler, epochs)
 
 
-class _Sampler:
-    """Draws the batches: every photo with a region in every epoch, of the empty ones other ones each time."""
-
-    def __init__(self, data: MaskData, train: Array, settings: MaskTrainingConfig, random: np.random.Generator) -> None:
-        shows = data.targets.has_class()[train].any(axis=1)
-        self.data, self.settings, self.random = data, settings, random
-        self.shown, self.empty = train[shows], train[~shows]
-        self.waiting = self.empty[:0]
-        self.num_empty = min(len(self.empty), round(settings.empty_share * len(self.shown)))
-        self.steps = -(-(len(self.shown) + self.num_empty) // settings.batch_size)
-
-    def epoch(self) -> Iterator[tuple[dict[str, Array], Array]]:
-        """Yields (maps, targets) of batches whose sizes differ by at most 1."""
-        while len(self.waiting) < self.num_empty:
-            self.waiting = np.concatenate([self.waiting, self.random.permutation(self.empty)])
-        drawn, self.waiting = self.waiting[: self.num_empty], self.waiting[self.num_empty :]
-        photos = self.random.permutation(np.concatenate([self.shown, drawn]))
-        views = self.random.integers(self.data.reader.views, size=len(photos))
-        batches = zip(np.array_split(photos, self.steps), np.array_split(views, self.steps), strict=True)
-        return read_ahead(lambda batch: read_batch(self.data, *batch), batches)
-
-
-def read_batch(data: MaskData, photos: Array, views: Array) -> tuple[dict[str, Array], Array]:
-    """Reads one view of each photo: (level -> float16 (b, h, w, c), targets float16 (b, h, w, C + 1))."""
-    shares = data.targets.shares[photos]
-    mirrored = np.flatnonzero(views == 1)
-    shares[mirrored] = mirror_back(shares[mirrored], (*data.mirror, len(data.mirror)))
-    return data.reader.read(photos, views), shares
-
-
+@dataclass
 class _Fit:
-    """The optimiser's state and one step of it; `steps`: (of an epoch, epochs)."""
+    """A fit under way."""
 
-    def __init__(self, model: Any, spec: DecoderSpec, settings: MaskTrainingConfig, steps: tuple[int, int]) -> None:
-        self.model = model
-        self.optimizer = _make_optimizer(settings, *steps)
-        self.optimizer.build(model.trainable_variables)
-        self.average = [tf.Variable(variable.value) for variable in model.trainable_variables]
-        self.count = tf.Variable(0.0)
-        self.decay = settings.average_decay
-        targets = tf.TensorSpec((None, *grid_size(spec.map_shapes), spec.num_classes + 1), tf.float16)
-        self._step = tf.function(self._train, input_signature=[map_signature(spec, tf.float16), targets])
+    data: MaskData
+    job: Job
+    settings: MaskTrainingConfig
+    averaged: MaskDecoder
+    goal: Evaluate
 
-    def step(self, maps: dict[str, Array], targets: Array) -> Array:
-        """One step on a batch; returns its loss and pixel sums as `evaluate` does."""
-        given = {level: tf.constant(value) for level, value in maps.items()}
-        return np.asarray(self._step(given, tf.constant(targets)).numpy())
+    def run(self, stepper: Stepper, sampler: Sampler, epochs: int) -> Fitted:
+        course, curves, factors = self.job.course, list[CurvePoint](), list[float]()
+        follower = Follower(self.settings)
+        best: list[Array] | None = None
+        for epoch in range(1, (course.epochs if course else epochs) + 1):
+            factors.append(course.factors[epoch - 1] if course else follower.factor)
+            stepper.set_factor(factors[-1])
+            curves += self._epoch(epoch, stepper, sampler)
+            if self.job.judge is None:
+                continue
+            better = follower.see(epoch, next(p.loss for p in reversed(curves) if p.split == self.job.judge))
+            if better and self.settings.patience is not None:
+                best = [np.asarray(weight.numpy()) for weight in self.averaged.model.weights]
+            if follower.is_over(epoch):
+                break
+        length = len(factors) if best is None else follower.best_epoch
+        if best is not None:
+            self.averaged.model.set_weights(best)
+        exact = MaskDecoder.from_arrays(self.averaged.to_arrays())  # answers in float32, whatever it was fitted in
+        return Fitted(exact, curves, Course(length, tuple(factors[:length])))
 
-    def _train(self, maps: dict[str, Any], targets: Any) -> Any:
-        with tf.GradientTape() as tape:
-            maps = {level: tf.cast(value, tf.float32) for level, value in maps.items()}
-            sums = evaluate(self.model(maps, training=True), tf.cast(targets, tf.float32))
-            loss = sums[0, 0]
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        self.count.assign_add(1.0)  # the first steps count more, so that no fresh weight stays in the average
-        decay = tf.minimum(self.decay, self.count / (9.0 + self.count))
-        for mean, variable in zip(self.average, variables, strict=True):
-            mean.assign(decay * mean + (1.0 - decay) * variable.value)
-        return sums
+    def _epoch(self, epoch: int, stepper: Stepper, sampler: Sampler) -> list[CurvePoint]:
+        points = [make_point(epoch, "train", [stepper.step(*batch) for batch in sampler.epoch()])]
+        if not np.isfinite(points[0].loss):
+            raise TrainingError(
+                f"{self.job.name}, epoch {epoch}: the loss became NaN. "
+                f"Lower mask_training.learning_rate (now {self.settings.learning_rate:g})."
+            )
+        stepper.copy_average(self.averaged.model)
+        points += [self._watch(split, rows, epoch) for split, rows in self.job.watched.items()]
+        if self.job.show is not None:
+            self.job.show(epoch, self.averaged)
+        return points
 
-    def copy_average(self, to: Any) -> None:
-        """Gives a model of the same build, but for the dropout, the averaged weights."""
-        for mean, target in zip(self.average, to.trainable_variables, strict=True):
-            target.assign(mean)
-
-
-def evaluate(logits: Any, targets: Any) -> Any:
-    """The loss of a batch, and what the Dice score in the curves is made of.
-
-    The loss is the cross entropy over the classes and the background, plus 1 - Dice, softly and over the batch,
-    averaged over the classes that the batch shows. Ignored pixels count in neither.
-
-    Args:
-        logits: float32 (b, h, w, C).
-        targets: float32 (b, h, w, C + 1), as MaskTargets.shares.
-
-    Returns:
-        float32 (1 + C, 3): the loss (three times); then for each class true positive, false positive, false
-        negative cells.
-    """
-    truth, judged = targets[..., :-1], targets[..., -1:]
-    everything = tf.concat([logits, tf.zeros_like(logits[..., :1])], axis=-1)
-    background = tf.maximum(1.0 - tf.reduce_sum(truth, axis=-1, keepdims=True), 0.0)
-    distribution = tf.concat([truth, background], axis=-1)
-    log_probability = tf.nn.log_softmax(everything)
-    entropy = -tf.reduce_sum(distribution * log_probability * judged) / tf.maximum(tf.reduce_sum(judged), 1.0)
-    probability = tf.exp(log_probability[..., :-1]) * judged
-    covered = truth * judged
-    sizes = tf.reduce_sum(covered, axis=(0, 1, 2))
-    overlap = tf.reduce_sum(probability * truth, axis=(0, 1, 2))
-    soft = 1.0 - (2.0 * overlap + 1.0) / (tf.reduce_sum(probability, axis=(0, 1, 2)) + sizes + 1.0)
-    shown = tf.cast(sizes > 0, tf.float32)
-    loss = entropy + tf.reduce_sum(soft * shown) / tf.maximum(tf.reduce_sum(shown), 1.0)
-    decided = tf.cast(probability > _CURVE_THRESHOLD * judged, tf.float32)
-    hits = tf.reduce_sum(decided * covered, axis=(0, 1, 2))
-    marked = tf.reduce_sum(decided * judged, axis=(0, 1, 2))
-    return tf.concat([tf.fill([1, 3], loss), tf.stack([hits, marked - hits, sizes - hits], axis=1)], axis=0)
-
-
-def _make_optimizer(settings: MaskTrainingConfig, steps_per_epoch: int, epochs: int) -> Any:
-    steps = steps_per_epoch * epochs
-    warm_up = min(steps - 1, max(1, round(_WARM_UP * steps_per_epoch)))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / max(1, warm_up),
-        max(1, steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=_GRADIENT_NORM)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    def _watch(self, split: str, rows: Array, epoch: int) -> CurvePoint:
+        size, sums = self.settings.batch_size, []
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            outputs = self.averaged.predict_photos(self.data.reader, batch, views=1)  # half the work
+            taught = self.data.targets.taught[batch].astype(np.float32)
+            sums.append(self.goal(tf.constant(outputs), tf.constant(taught)).numpy())
+        return make_point(epoch, split, sums)
 
 
 def _spread(reader: MapReader, photos: Array) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -220,19 +153,8 @@ def _spread(reader: MapReader, photos: Array) -> tuple[dict[str, Array], dict[st
     return means, variances
 
 
-def _watch(decoder: MaskDecoder, data: MaskData, split: str, rows: Array, epoch: int, batch_size: int) -> CurvePoint:
-    logits = decoder.predict_photos(data.reader, rows, views=1)  # half the work; curves decide nothing
-    targets = data.targets.shares[rows].astype(np.float32)
-    starts = range(0, len(rows), batch_size)
-    sums = [
-        evaluate(tf.constant(logits[i : i + batch_size]), tf.constant(targets[i : i + batch_size])).numpy()
-        for i in starts
-    ]
-    return _point(epoch, split, sums)
-
-
-def _point(epoch: int, split: str, sums: list[Array]) -> CurvePoint:
-    """Joins what `evaluate` says about batches, (1 + C, 3) each."""
+def make_point(epoch: int, split: str, sums: list[Array]) -> CurvePoint:
+    """Joins what a goal says about batches, (1 + C, 3) each."""
     stacked = np.stack(sums).astype(np.float64)
     hits, extra, missed = stacked[:, 1:].sum(axis=0).T
     scores = 2 * hits / np.maximum(2 * hits + extra + missed, 1e-12)

@@ -2,8 +2,6 @@
 
 options     what is asked for
 splitting   groups of photos -> train, valid, test
-geometry    one random warp for a photo and its mask
-appearance  light, blur and noise
 tables      names and label lines of the files, also of mirrored copies
 material    the photos that take part, and what their masks show
 output      one photo and its copies -> files

@@ -11,12 +11,12 @@ from carclf.app import locate_dataset, num_workers, read_dataset, warn_of_skippe
 from carclf.config import Config, check_paths
 from carclf.dataset import Dataset, Photo
 from carclf.errors import AnnotationError, CarclfError, ConfigError, PhotoError, did_you_mean, listed, raise_all
+from carclf.geometry import MOST_PIXELS_A_SIDE
 from carclf.images import photo_frame
 from carclf.kin import find_kin
 from carclf.labels import IGNORED_PIXEL
 from carclf.mask_images import count_ids
 from carclf.mask_sources import MaskSource
-from carclf.preparing.geometry import MOST_PIXELS_A_SIDE
 from carclf.scores import Array
 from carclf.splits import stratified
 
@@ -109,7 +109,7 @@ def gather(config: Config, wanted_head: str | None) -> Material:
 
 def _choose_head(config: Config, wanted: str | None) -> str | None:
     """Returns the segmentation head whose masks are written."""
-    heads = [name for name, head in config.heads.items() if head.kind == "segmentation"]
+    heads = [name for name, head in config.heads.items() if head.kind == "segmentation" and head.masks_of is None]
     if wanted is None:
         if len(heads) > 1:
             raise ConfigError(f"--head is needed: the config has {len(heads)} segmentation heads, {listed(heads)}.")

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from carclf.appearance import AppearanceRanges, change_look, draw_appearance
 from carclf.dataset import Photo
 from carclf.files import write_whole
+from carclf.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
 from carclf.images import photo_frame, read_full_photo
 from carclf.labels import IGNORED_PIXEL, LabelSet
 from carclf.mask_images import count_ids, put_colors
 from carclf.mask_sources import MaskSource
-from carclf.preparing.appearance import AppearanceRanges, change_look, draw_appearance
-from carclf.preparing.geometry import Geometry, GeometryRanges, draw_geometry, warp_mask, warp_photo
 from carclf.preparing.material import count_classes
 from carclf.preparing.tables import copy_stem
 from carclf.scores import Array

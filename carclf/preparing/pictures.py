@@ -10,7 +10,8 @@ from PIL import Image
 
 from carclf.images import photo_size, read_full_photo
 from carclf.mask_images import read_mask
-from carclf.plots import class_legend, paint_mask, picture, shrink
+from carclf.mask_plots import class_legend, paint_mask, shrink
+from carclf.plots import picture
 from carclf.preparing.output import Written
 from carclf.preparing.statistics import BACKGROUND, IGNORED
 from carclf.scores import Array

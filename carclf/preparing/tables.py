@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from carclf.config import HeadConfig
+from carclf.config_heads import HeadConfig
 from carclf.label_table import GROUP_COLUMN, NAME_COLUMN, LabelTable
 from carclf.labels import LabelSet, split_cell
 

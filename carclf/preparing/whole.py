@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from carclf import __version__
 from carclf.app import locate_dataset, num_workers
+from carclf.appearance import AppearanceRanges
 from carclf.config import Config
 from carclf.files import write_csv, write_json, write_text
+from carclf.geometry import GeometryRanges
 from carclf.label_file import LabelSet
 from carclf.label_table import read_label_table
 from carclf.mask_images import mask_colors
-from carclf.preparing.appearance import AppearanceRanges
 from carclf.preparing.folder import (
     CLASSES,
     LABELS,
@@ -32,7 +33,6 @@ from carclf.preparing.folder import (
     check_folder,
     replaced_folder,
 )
-from carclf.preparing.geometry import GeometryRanges
 from carclf.preparing.material import Material, gather
 from carclf.preparing.options import PrepareOptions, check_options
 from carclf.preparing.output import Recipe, Task, Written, write_photo

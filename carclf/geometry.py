@@ -120,6 +120,28 @@ def warp_mask(
     return mirror[warped] if geometry.mirrored else warped
 
 
+def warp_planes(planes: NDArray[np.float32], geometry: Geometry, outside: int) -> NDArray[np.float32]:
+    """Warps planes of a square grid that shows a photo, linearly.
+
+    Args:
+        planes: float32 (n, n, channels).
+        geometry: the warp.
+        outside: OpenCV's name for what lies outside: cv2.BORDER_REFLECT_101, or cv2.BORDER_CONSTANT for zeros.
+
+    Returns:
+        float32 of the same shape.
+    """
+    import cv2
+
+    side = (planes.shape[1], planes.shape[0])
+    warped = np.empty_like(planes)
+    for rows, x, y in _strips(geometry, side, side, side):
+        for channel in range(planes.shape[2]):  # of several at once OpenCV takes no more than four
+            plane = np.ascontiguousarray(planes[..., channel])
+            warped[rows, :, channel] = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=outside)
+    return warped
+
+
 def _strips(
     geometry: Geometry, frame: tuple[int, int], size: tuple[int, int], source: tuple[int, int]
 ) -> Iterator[tuple[slice, Array, Array]]:
