@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from carclf.engines import PRECISION, EngineError, Run
 from carclf.errors import BackboneError, did_you_mean, raise_all
-from carclf.hub import Source
+from carclf.hub import EMBEDDED, Source
 from carclf.networks import Network, NetworkRequest, load_openvino_network, load_tensorflow_network
 
 LOG = logging.getLogger(__name__)
@@ -33,14 +33,15 @@ class Backbone:
     Attributes:
         source: where it was found, its sha256 and whether it has seen drawn cars.
         image_size: pixels on each side of the photos it takes.
-        input_range: what [0, 1] is stretched to before the network.
-        engine: "openvino" or "tensorflow".
-        engine_version: the version of that engine.
+        input_range: what [0, 1] is stretched to before the network; [0, 1] of a joined one, whose parts stretch.
+        engine: "openvino" or "tensorflow"; of a joined one whose parts differ in it, one after the other.
+        engine_version: the version of that engine, or of those engines.
         precision: "f32".
         grid: (rows, columns) of the cells whose means are appended to the vector, or None.
         num_features: D, the length of the vector.
         map_shapes: level -> (height, width, channels).
         range_warning: why input_range looks wrong and which range fits, or "".
+        parts: the backbones that were joined, () of a single one.
     """
 
     source: Source
@@ -54,10 +55,13 @@ class Backbone:
     map_shapes: dict[str, tuple[int, int, int]]
     range_warning: str
     run: Run = field(repr=False)
+    parts: tuple["Backbone", ...] = ()
 
     @property
     def num_plain(self) -> int:
-        """Length of the vector's part before the cells of the grid: what the SavedModel itself gives."""
+        """Length of the vector's part before the cells of the grid: what the SavedModels themselves give."""
+        if self.parts:
+            return sum(part.num_plain for part in self.parts)
         if self.grid is None:
             return self.num_features
         channels = self.map_shapes[max(self.map_shapes)][2]
@@ -133,8 +137,7 @@ def load_backbone(
         BackboneError: for a wrong range or engine, or a network that cannot be used.
     """
     options = options or LoadOptions()
-    if source.source == "embedded" and source.input_range is not None:
-        input_range = source.input_range  # the config describes the backbone that was not found
+    input_range = range_of(source, input_range)
     _check_arguments(source, image_size, input_range, engine)
     threads = options.threads or os.cpu_count() or 1
     request = NetworkRequest(
@@ -155,6 +158,14 @@ def load_backbone(
             LOG.warning("backbone %s: runs in TensorFlow, because %s", source.name, error)
     network, run = load_tensorflow_network(request, threads)
     return _make_backbone(source, request, "tensorflow", network, run)
+
+
+def range_of(source: Source, given: tuple[float, float]) -> tuple[float, float]:
+    """The values that a backbone takes for black and white.
+
+    Where the embedded one stands in, they are its own: those given describe the backbone that was not found.
+    """
+    return source.input_range if source.source == EMBEDDED and source.input_range is not None else given
 
 
 def _make_backbone(source: Source, request: NetworkRequest, engine: str, network: Network, run: Run) -> Backbone:

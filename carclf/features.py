@@ -145,16 +145,19 @@ class _Store:
 
 def features_key(backbone: Backbone) -> str:
     """Names the way features are computed; together with a photo's bytes and view it decides every bit of them."""
-    facts = {
-        "pixels": PIXELS_VERSION,
+    facts = {"pixels": PIXELS_VERSION, "views": [ZOOM, LIGHT], **_network_facts(backbone)}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _network_facts(backbone: Backbone) -> dict[str, object]:
+    facts: dict[str, object] = {
         "image_size": backbone.image_size,
         "input_range": backbone.input_range,
         "backbone": backbone.source.sha256,
         "engine": [backbone.engine, backbone.engine_version, backbone.precision],
         "grid": backbone.grid,
-        "views": [ZOOM, LIGHT],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return facts | ({"parts": [_network_facts(part) for part in backbone.parts]} if backbone.parts else {})
 
 
 def _record(photo: PhotoFile, view: int) -> str:

@@ -12,6 +12,8 @@ from carclf.errors import BackboneError
 LOG = logging.getLogger(__name__)
 MODELS_DIR = Path(__file__).resolve().parent.parent / "keras" / "models"
 EMBEDDED_DIR = MODELS_DIR / "embedded"
+EMBEDDED = "embedded"
+"""The source of a backbone that the small shipped one stands in for."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,13 @@ class Source:
 
     Attributes:
         name: the backbone's name in the config.
-        source: "local", "hub" or "embedded".
-        where: the folder or the handle, for people.
+        source: "local", "hub" or "embedded"; "joined" for several.
+        where: the folder or the handle, for people; of a joined one, those of its parts.
         folder: the SavedModel.
-        sha256: of all its files, names included.
-        seen_drawn_cars: whether it was trained on cars drawn by this project.
+        sha256: of all its files, names included; of a joined one, of its parts' hashes and input ranges.
+        seen_drawn_cars: whether it, or a part of it, was trained on cars drawn by this project.
         input_range: the range that it was built for, if its side file says so.
+        parts: the sources of a joined one, () for all others.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Source:
     sha256: str
     seen_drawn_cars: bool
     input_range: tuple[float, float] | None = None
+    parts: tuple["Source", ...] = ()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the small shipped backbone stands in for it, or for a part of it."""
+        return self.source == EMBEDDED or any(part.is_embedded for part in self.parts)
 
 
 def find_backbone(
@@ -75,7 +84,7 @@ def find_backbone(
             name,
             "; ".join(tried) or "neither local nor handle is set",
         )
-        return _found(name, "embedded", str(EMBEDDED_DIR), EMBEDDED_DIR, None)
+        return _found(name, EMBEDDED, str(EMBEDDED_DIR), EMBEDDED_DIR, None)
     raise BackboneError(
         f"backbone {name}: not found: {'; '.join(tried) or 'neither local nor handle is set'}. "
         f"Put a SavedModel at backbones.{name}.local (python main.py backbone makes one), connect to the internet, "
