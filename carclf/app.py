@@ -3,24 +3,30 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from carclf import __version__
-from carclf.backbone import LoadOptions
+from carclf.backbone import Backbone, LoadOptions
 from carclf.config import Config, check_paths
+from carclf.config_checks import STANDALONE
 from carclf.config_data import DatasetConfig, DemoConfig
+from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, listed, raise_all
 from carclf.files import digest, locked, remove_partial_files
+from carclf.head_data import class_problems
 from carclf.hub import Source
 from carclf.judging import judge_heads
-from carclf.mask_judging import MaskSums, judge_masks, read_mask_sums
+from carclf.mask_fold import head_levels
+from carclf.mask_judging import MaskJob, MaskSums, judge_masks, read_mask_sums
 from carclf.mask_sheet import draw_mask_sheet
+from carclf.pixels import open_pixels
 from carclf.results import PICTURES, draw_results, library_versions, make_results, picture_paths, write_results
 from carclf.rundir import RunDir
 from carclf.scores import Array
@@ -41,31 +47,35 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
     Returns:
         the tree of results.json of every model.
     """
-    runs = {model: RunDir(config.results / model) for model in config.models}
+    runs = {name: RunDir(config.results / name) for name in config.runs}
     dataset, sources, mask_sums = check_inputs(config)
     LOG.info("%d photos; heads: %s.", len(dataset.photos), ", ".join(dataset.heads))
     with ExitStack() as locks:
-        for model, run in runs.items():
+        for name, run in runs.items():
             locks.enter_context(locked(run.path))
             remove_partial_files(run.path)
-            remove_partial_files(config.images, f"{model}_")
+            remove_partial_files(config.images, f"{name}_")
         trees: dict[str, dict[str, Any]] = {}
-        first, split = runs[config.models[0]], None
-        for model, run in runs.items():
+        split: Split | None = None
+        for name, run in runs.items():
             run.write_json("config.json", config.model_dump(mode="json"))
-            sight = _see(config, sources[model], run, dataset)
-            # the first model's groups and folds serve all, so that models are compared over the same folds
+            seen = _see(config, sources[name], run, dataset) if name in sources else _see_pixels(config, run, dataset)
+            dataset = seen[0].sight.dataset  # without the photos that could not be read
+            # the first run's groups and folds serve all, so that models are compared over the same folds
             if split:
-                split = share_split(split, first, run, sight.dataset, sight.group_vectors)
+                split = share_split(split, runs[config.first_run], run, dataset, seen[0].sight.group_vectors)
             else:
-                split = _split(config, run, sight)
-            settings = (config.training, config.cross_validation)
-            judge_heads(run, sight.dataset, split, (sight.vectors, sight.key), settings)
-            judge_masks(run, sight, split, config.mask_training, config.cross_validation.seed, mask_sums)
-            trees[model] = _results(config, run, sight, split)
-        write_results(runs, trees, config.cross_validation.seed)
-        for model, run in runs.items():
-            _draw(config.images, model, run, trees[model], dataset)
+                split = _split(config, run, seen[0].sight)
+            if name in sources:
+                sight, settings = seen[0].sight, (config.training, config.cross_validation)
+                judge_heads(run, dataset, split, (sight.vectors, sight.key), settings)
+            job = MaskJob(run, split, config.cross_validation.seed, mask_sums)
+            for each in seen:
+                judge_masks(job, each.sight, each.mask_heads)
+            trees[name] = _results(config, run, seen[0].sight, split)
+        write_results(runs, trees, _same_masks(config), config.cross_validation.seed)
+        for name, run in runs.items():
+            _draw(config.images, name, run, trees[name], dataset)
     return trees
 
 
@@ -83,18 +93,21 @@ def check_inputs(config: Config) -> tuple[Dataset, dict[str, Source], MaskSums]:
     sources: dict[str, Source] = {}
     for model in config.models:
         with _noted(problems):
-            sources[model] = find_source(config.backbones[model], model, config.embedded_fallback)
+            sources[model] = find_source(config.backbones, model, config.embedded_fallback)
     with _noted(problems):
         dataset = read_dataset(config)
         problems += _nothing_to_segment(dataset)
+        label_sets = {name: head.label_set for name, head in dataset.heads.items()}
+        problems += class_problems(config.heads, config.mask_training, label_sets)
         mask_sums = read_mask_sums(dataset)
-    raise_all(CarclfError, problems)
+    raise_all(CarclfError, list(dict.fromkeys(problems)))  # two models may lack the same backbone
     return dataset, sources, mask_sums
 
 
 def _nothing_to_segment(dataset: Dataset) -> Iterator[str]:
     for name, head in dataset.heads.items():
-        if head.kind == "segmentation" and not (head.targets == 1).any():
+        own = head.kind == "segmentation" and head.masks_of is None
+        if own and not (head.targets == 1).any():
             yield (
                 f"heads.{name}: no photo has a region of {listed(head.label_set.names)}, so there is nothing to learn. "
                 f'Add "annotations" to dataset, or delete the head.'
@@ -135,31 +148,64 @@ def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:
     masks = [
         {"format": "masks", "path": folder / "masks", "head": name}
         for name, head in config.heads.items()
-        if head.kind == "segmentation"
+        if head.kind == "segmentation" and head.masks_of is None
     ]
     described = {"photos": folder / "photos", "labels": folder / "labels.csv", "annotations": masks}
     return DatasetConfig.model_validate(described)
 
 
-def _see(config: Config, source: Source, run: RunDir, dataset: Dataset) -> Sight:
+@dataclass(frozen=True)
+class Seen:
+    """What is seen in the photos, and the segmentation heads that look at it."""
+
+    sight: Sight
+    mask_heads: dict[str, HeadConfig]
+
+
+def _see(config: Config, source: Source, run: RunDir, dataset: Dataset) -> list[Seen]:
     """Looks at the photos with one model's backbone, through the cache that all models share."""
     model = run.path.name
     known = run.read_json(BACKBONE) if run.has(BACKBONE) else None
-    backbone = open_backbone(config.backbones[model], source, backbone_options(config, model), known)
+    backbone = open_backbone(config.backbones, source, backbone_options(config, model), known)
     facts = describe(backbone)
     if known is not None and digest([known.get(key) for key in SEES_BY]) != digest([facts[key] for key in SEES_BY]):
         LOG.warning("%s: the backbone changed since the last run; everything is computed again.", model)
         run.forget()  # or its heads would be taken for heads of this backbone
     run.write_json(BACKBONE, facts)
     LOG.info("%s: %s backbone %s, run by %s.", model, facts["source"], facts["where"], facts["engine"])
+    return _look(config, run, dataset, [(backbone, mask_heads_among(config.on_backbones))])
+
+
+def _see_pixels(config: Config, run: RunDir, dataset: Dataset) -> list[Seen]:
+    """Looks at the photos themselves, once for each size that a network from pixels takes."""
+    by_size: dict[int, dict[str, HeadConfig]] = {}
+    for name, head in config.standalone.items():
+        by_size.setdefault(head.mask.image_size, {})[name] = head
+    return _look(config, run, dataset, [(open_pixels(size), heads) for size, heads in by_size.items()])
+
+
+def _look(
+    config: Config, run: RunDir, dataset: Dataset, looks: Sequence[tuple[Backbone, dict[str, HeadConfig]]]
+) -> list[Seen]:
+    """Looks at the photos through each backbone, for the segmentation heads beside it."""
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
-    sight = look_at(backbone, dataset, sight_request(config, on_bad_photo), config.results / CACHE)
-    warn_of_skipped(sight.dataset)
-    inputs = {"photos": [photo.sha256 for photo in dataset.photos], "key": sight.key}
+    inputs: dict[str, Any] = {"photos": [photo.sha256 for photo in dataset.photos]}
+    seen: list[Seen] = []
+    for backbone, heads in looks:
+        sight = look_at(backbone, dataset, sight_request(config, heads, on_bad_photo), config.results / CACHE)
+        seen.append(Seen(sight, heads))
+        dataset = sight.dataset
+    warn_of_skipped(dataset)
+    inputs["key"] = " ".join(each.sight.key for each in seen)
     if not run.is_done("features", inputs):
         run.finish("features", inputs, time.perf_counter() - started)
-    return sight
+    return seen
+
+
+def mask_heads_among(heads: Mapping[str, HeadConfig]) -> dict[str, HeadConfig]:
+    """The segmentation heads among heads."""
+    return {name: head for name, head in heads.items() if head.kind == "segmentation"}
 
 
 def warn_of_skipped(dataset: Dataset) -> None:
@@ -181,13 +227,16 @@ def _split(config: Config, run: RunDir, sight: Sight) -> Split:
 
 def _results(config: Config, run: RunDir, sight: Sight, split: Split) -> dict[str, Any]:
     header = make_header(run, sight, split.group, config.cross_validation.seed) | {"folds": len(split.folds)}
-    heads = {name: (head.kind, head.none_label) for name, head in sight.dataset.heads.items()}
-    return make_results(run, header, heads)
+    own = config.standalone if run.path.name == STANDALONE else config.on_backbones
+    heads = {name: (sight.dataset.heads[name].kind, sight.dataset.heads[name].none_label) for name in own}
+    architectures = {name: head.mask.describe() for name, head in mask_heads_among(own).items()}
+    return make_results(run, header | {"architectures": architectures}, heads)
 
 
 def _draw(images: Path, model: str, run: RunDir, tree: dict[str, Any], dataset: Dataset) -> None:
     """Draws the pictures of one model, unless they are there and show these very results."""
-    sheets = {name: images / f"{model}_{name}_masks.png" for name, head in dataset.heads.items() if head.masks}
+    heads = [name for name, head in tree["heads"].items() if head["kind"] == "segmentation"]
+    sheets = {name: images / f"{model}_{name}_masks.png" for name in heads}
     pictures = [path for paths in picture_paths(tree, images).values() for path in paths.values()]
     inputs = {"results": {key: value for key, value in tree.items() if key != "duration_s"}, "images": str(images)}
     if run.is_done(PICTURES, inputs) and all(path.exists() for path in [*pictures, *sheets.values()]):
@@ -197,6 +246,13 @@ def _draw(images: Path, model: str, run: RunDir, tree: dict[str, Any], dataset: 
     for name, path in sheets.items():
         draw_mask_sheet(run, name, dataset, path)
     run.finish(PICTURES, inputs, time.perf_counter() - started)
+
+
+def _same_masks(config: Config) -> dict[str, list[str]]:
+    """Segmentation head -> it and those that answer its masks, too."""
+    shared = {name: head.masks_of for name, head in config.heads.items() if head.masks_of is not None}
+    owners = dict.fromkeys(shared.values())
+    return {owner: [owner, *(name for name, other in shared.items() if other == owner)] for owner in owners}
 
 
 def make_header(run: RunDir, sight: Sight, group: Array, seed: int) -> dict[str, Any]:
@@ -218,10 +274,11 @@ def num_workers(config: Config) -> int:
     return config.workers or os.cpu_count() or 1
 
 
-def sight_request(config: Config, on_bad_photo: str) -> SightRequest:
-    """What is wanted of photos, as in training."""
-    masks = config.mask_training
-    return SightRequest(config.training.views, masks.levels, masks.views, num_workers(config), on_bad_photo)
+def sight_request(config: Config, heads: Mapping[str, HeadConfig], on_bad_photo: str) -> SightRequest:
+    """What is wanted of photos, as in training; `heads`: the segmentation heads that look at them."""
+    levels = sorted({level for head in heads.values() for level in head_levels(head.mask)})
+    views = max((head.mask.training.views for head in heads.values()), default=1)
+    return SightRequest(config.training.views, tuple(heads), tuple(levels), views, num_workers(config), on_bad_photo)
 
 
 def backbone_options(config: Config, model: str) -> LoadOptions:

@@ -6,7 +6,7 @@ Nothing here imports TensorFlow: a wrong config is told at once.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -17,81 +17,23 @@ from pydantic import (
     model_validator,
 )
 
-from carclf.config_checks import cross_problems, path_problems, with_head_names
+from carclf.config_backbones import BackboneConfig
+from carclf.config_checks import STANDALONE, cross_problems, path_problems, with_head_names
 from carclf.config_data import DEMO, AnnotationConfig, CheckConfig, DatasetConfig, DemoConfig, dataset_tag
 from carclf.config_errors import Sections, schema_problems
-from carclf.config_types import ConfigPath, Flag, Name, Number, OneOrMore, Range, Section, Sha256, Text, Whole
+from carclf.config_heads import Derived, EmptyWhere, HeadConfig
+from carclf.config_masks import (
+    DecoderArchitecture,
+    FlexUNetArchitecture,
+    MaskTrainingConfig,
+    RegionConfig,
+    UNetXceptionArchitecture,
+)
+from carclf.config_types import ConfigPath, Flag, Name, Number, OneOrMore, Section, Whole
 from carclf.errors import ConfigError, raise_all
 from carclf.strict_json import read_json
 
-HeadKind = Literal["categorical", "multi_label", "segmentation"]
-Engine = Literal["auto", "openvino", "tensorflow"]
 LARGEST_SEED = 2**32 - 1  # what scikit-learn and numpy's older generators take
-
-
-class BackboneConfig(Section):
-    """A SavedModel that turns photos into feature vectors and maps."""
-
-    local: ConfigPath | None = Field(default=None, description="folder of a SavedModel; looked at first")
-    handle: Text | None = Field(default=None, description="TF-Hub address, downloaded once if local is not there")
-    image_size: Whole = Field(
-        default=224,
-        ge=32,
-        le=2048,
-        description="height and width in pixels that photos are resized to; 224 is TF-Hub's",
-    )
-    input_range: Range = Field(
-        default=(0.0, 1.0), description="values of black and white that the model wants; [0, 1] is TF-Hub's"
-    )
-    grid: tuple[Annotated[Whole, Field(ge=1, le=16)], Annotated[Whole, Field(ge=1, le=16)]] | None = Field(
-        default=(2, 3),
-        description="rows and columns of cells over the deepest map whose means join the vector: where in the photo "
-        "something is; null = the vector alone",
-    )
-    engine: Engine = Field(
-        default="auto",
-        description="auto: OpenVINO on a CPU, where it is faster, if it agrees with TensorFlow",
-    )
-    sha256: Sha256 | None = Field(
-        default=None,
-        description="expected hash of the model; default: recorded on the first run and checked then",
-    )
-
-
-class EmptyWhere(Section):
-    """Photos known to have an empty mask: those with this value in this column."""
-
-    column: Text = Field(description="column of the label table")
-    value: Text = Field(description="value that means: nothing to segment")
-
-
-class Derived(Section):
-    """Labels that follow from masks; a photo without the mask is not labelled."""
-
-    of: Name = Field(description="the segmentation head whose masks they follow from")
-    rule: Literal["classes", "share", "touched"] = Field(
-        description="classes: those that the mask shows (multi_label); share: how much of the photo it covers "
-        "(categorical); touched: those of its classes that the masks of `by` touch, as parts by damage (multi_label)"
-    )
-    bounds: tuple[Annotated[Number, Field(ge=0, lt=100)], ...] = Field(
-        default=(), description="share: percent of the photo up to which each class goes; the last class has no bound"
-    )
-    by: Name | None = Field(default=None, description="touched: the segmentation head whose regions touch")
-
-
-class HeadConfig(Section):
-    """One question asked of every photo."""
-
-    kind: HeadKind = Field(description="categorical (one label), multi_label (any number) or segmentation (masks)")
-    labels: ConfigPath = Field(description="label file: one class per line")
-    column: Text = Field(default="", description="column of the label table; default: the head's name")
-    derived: Derived | None = Field(default=None, description="in place of a column: labels that follow from masks")
-    none_label: Text | None = Field(
-        default=None, description="the label that means none; scores without such photos are told apart"
-    )
-    empty_where: EmptyWhere | None = Field(
-        default=None, description="segmentation only: photos whose mask is known to be empty"
-    )
 
 
 class CrossValidationConfig(Section):
@@ -145,40 +87,6 @@ class TrainingConfig(Section):
     )
 
 
-class MaskTrainingConfig(Section):
-    """How the mask decoders of the segmentation heads are fitted."""
-
-    epochs: Whole = Field(default=12, ge=1, description="passes over the training part")
-    least_steps: Whole = Field(
-        default=300,
-        ge=0,
-        description="a small training part is passed over more often, until there are so many steps: 36 photos learn "
-        "nothing from the 24 steps that 12 epochs make",
-    )
-    batch_size: Whole = Field(default=16, ge=1, description="photos per step")
-    learning_rate: Number = Field(default=0.001, gt=0, le=10, description="step size at the start; decays to 0")
-    weight_decay: Number = Field(default=0.01, ge=0, description="AdamW's decay of the weights, times the step size")
-    channels: Whole = Field(default=32, ge=4, le=1024, description="width of the decoder")
-    dropout: Number = Field(default=0.2, ge=0, lt=1, description="share of channels left out while training")
-    empty_share: Number = Field(
-        default=0.25,
-        ge=0,
-        description="photos without a region in an epoch, as a share of those with one; other ones each time",
-    )
-    average_decay: Number = Field(default=0.98, ge=0, lt=1, description="running average of the weights over steps")
-    validation_share: Number = Field(
-        default=0.2, gt=0, lt=1, description="share of the training part's groups on which thresholds are chosen"
-    )
-    levels: tuple[Literal["P2", "P3", "P4", "P5"], ...] = Field(
-        default=("P3", "P4", "P5"),
-        min_length=1,
-        description="maps that the decoder reads; without P2, which is half of all pixels on the disk",
-    )
-    views: Literal[1, 2] = Field(
-        default=2, description="2 = the mirror image, too, in training and prediction; doubles the maps on the disk"
-    )
-
-
 class Config(Section):
     """The whole of application_config.json. Only modules that do a command's whole work see it."""
 
@@ -186,8 +94,10 @@ class Config(Section):
         Annotated[DatasetConfig, Tag("(photos)")] | Annotated[DemoConfig, Tag(DEMO)],
         Discriminator(dataset_tag),
     ] = Field(description='"demo" (drawn cars) or {"photos": …, "labels": …}')
-    backbones: dict[Name, BackboneConfig] = Field(description="name -> backbone", min_length=1)
-    models: tuple[str, ...] = Field(description="names of the backbones to run", min_length=1)
+    backbones: dict[Name, BackboneConfig] = Field(default={}, description="name -> backbone")
+    models: tuple[str, ...] = Field(
+        default=(), description="names of the backbones to run; none where all heads are masks from pixels"
+    )
     embedded_fallback: Flag = Field(
         default=False,
         description="use the small shipped backbone where none is found; off, as it knows drawn cars only",
@@ -195,7 +105,9 @@ class Config(Section):
     heads: dict[Name, HeadConfig] = Field(description="name -> question", min_length=1)
     cross_validation: CrossValidationConfig = Field(default=CrossValidationConfig(), description="how to judge")
     training: TrainingConfig = Field(default=TrainingConfig(), description="how to fit classification heads")
-    mask_training: MaskTrainingConfig = Field(default=MaskTrainingConfig(), description="how to fit mask decoders")
+    mask_training: MaskTrainingConfig = Field(
+        default=MaskTrainingConfig(), description="how to fit the networks of all segmentation heads"
+    )
     check: CheckConfig = Field(default=CheckConfig(), description="from where on `check` says something")
     results: ConfigPath = Field(
         default=Path("results"), validate_default=True, description="folder of the run directories"
@@ -210,6 +122,33 @@ class Config(Section):
     def _fill_names(cls, data: Any) -> Any:
         return with_head_names(data)
 
+    @model_validator(mode="after")
+    def _fill_training(self) -> "Config":
+        """Tells every segmentation head all that holds for it, so that the effective config says it."""
+        for name, head in self.heads.items():
+            self.heads[name] = head.filled(self.mask_training)
+        return self
+
+    @property
+    def first_run(self) -> str:
+        """The run that makes groups and folds."""
+        return self.models[0] if self.models else STANDALONE
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """All runs: of the models, and of the heads without a backbone."""
+        return (*self.models, *((STANDALONE,) if self.standalone else ()))
+
+    @property
+    def standalone(self) -> dict[str, HeadConfig]:
+        """The heads without a backbone, which are fitted once."""
+        return {name: head for name, head in self.heads.items() if head.from_pixels}
+
+    @property
+    def on_backbones(self) -> dict[str, HeadConfig]:
+        """The heads that every model has."""
+        return {name: head for name, head in self.heads.items() if not head.from_pixels}
+
 
 SECTIONS: Sections = {
     (): Config,
@@ -220,6 +159,14 @@ SECTIONS: Sections = {
     ("heads", "*"): HeadConfig,
     ("heads", "*", "empty_where"): EmptyWhere,
     ("heads", "*", "derived"): Derived,
+    ("heads", "*", "architecture", "fpn"): DecoderArchitecture,
+    ("heads", "*", "architecture", "unet"): DecoderArchitecture,
+    ("heads", "*", "architecture", "deeplabv3plus"): DecoderArchitecture,
+    ("heads", "*", "architecture", "panoptic"): DecoderArchitecture,
+    ("heads", "*", "architecture", "flexunet"): FlexUNetArchitecture,
+    ("heads", "*", "architecture", "unet_xception"): UNetXceptionArchitecture,
+    ("heads", "*", "regions"): RegionConfig,
+    ("heads", "*", "mask_training"): MaskTrainingConfig,
     ("cross_validation",): CrossValidationConfig,
     ("training",): TrainingConfig,
     ("mask_training",): MaskTrainingConfig,
@@ -263,10 +210,18 @@ def check_paths(config: Config) -> None:
 
 def list_keys() -> Iterator[tuple[str, str, str]]:
     """Yields (dotted key, default or "", description) of every key, for the README."""
+    told: set[str] = set()
     for place, model in SECTIONS.items():
+        if place[-1:] == ("mask_training",) and len(place) > 1:
+            continue  # the keys of the general mask_training
+        option_of = place[3] if place[2:3] == ("architecture",) else ""
+        dotted = ".".join(place[:3] if option_of else place)
         for name, field in model.model_fields.items():
             default = "" if field.is_required() else _shown_default(field.get_default(call_default_factory=True))
-            yield ".".join([*place, name]), default, field.description or ""
+            key, description = ".".join([*([dotted] if dotted else []), name]), field.description or ""
+            if key not in told:
+                yield key, default, f"{option_of}: {description}" if option_of and name != "name" else description
+            told.add(key)
 
 
 def _shown_default(value: Any) -> str:

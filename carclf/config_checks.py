@@ -8,25 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from carclf.errors import did_you_mean
+from carclf.config_backbones import backbone_problems
+from carclf.errors import did_you_mean, listed
+from carclf.mask_architectures import FROM_PIXELS
 
 SEGMENTATION = "segmentation"
 ANNOTATIONS_ARE = {"via": "file", "coco": "file", "masks": "folder"}  # other formats take a file or a folder
 STAGES = ("features", "groups", "folds", "pictures")  # of a run beside its heads: names a head cannot have
 RUN_SUFFIXES = (".json", ".csv", ".txt", ".npz")  # of a run's own files, beside which its heads have their folders
-RESULTS_FOLDERS = ("cache", "check", "demo")  # in the results beside the models: names a backbone cannot have
+STANDALONE = "standalone"  # the run of the networks without a backbone
+RESULTS_FOLDERS = ("cache", "check", "demo", STANDALONE)  # in the results: names a backbone cannot have
+MASK_KEYS = ("empty_where", "masks_of", "architecture", "mask_training", "tile", "overlap", "folds", "regions")
+SHARED_KEYS = ("labels", "empty_where")  # of a head and of those that answer its masks, too
 
 
 def with_head_names(data: Any) -> Any:
-    """Returns a copy with `column` and `annotations[].head` filled in from the heads' names."""
+    """Returns a copy with `column`, `annotations[].head` and what follows from `masks_of` filled in."""
     if not isinstance(data, dict):
         return data
     filled = dict(data)
     if isinstance(data.get("heads"), dict):
         filled["heads"] = {
-            name: {"column": name, **head} if isinstance(head, dict) else head for name, head in data["heads"].items()
+            name: {"column": name, **_shared_keys(data, head), **head} if isinstance(head, dict) else head
+            for name, head in data["heads"].items()
         }
-    mask_heads = _segmentation_heads(data)
+    mask_heads = _annotated_heads(data)
     dataset = data.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("annotations"), list | tuple) and len(mask_heads) == 1:
         notes = [{"head": mask_heads[0], **note} if isinstance(note, dict) else note for note in dataset["annotations"]]
@@ -45,7 +51,7 @@ def cross_problems(data: Any) -> list[str]:
     return [
         *_dataset_problems(data),
         *_model_problems(data),
-        *_backbone_problems(data),
+        *backbone_problems(_section(data, "backbones"), data.get("embedded_fallback") is True),
         *_head_problems(data),
         *_annotation_problems(data),
     ]
@@ -90,6 +96,27 @@ def _segmentation_heads(data: Any) -> list[str]:
     return [name for name, head in heads.items() if isinstance(head, dict) and head.get("kind") == SEGMENTATION]
 
 
+def _annotated_heads(data: Any) -> list[str]:
+    """The segmentation heads with masks of their own."""
+    heads = _section(data, "heads")
+    return [name for name in _segmentation_heads(data) if heads[name].get("masks_of") is None]
+
+
+def _shared_keys(data: Any, head: dict[str, Any]) -> dict[str, Any]:
+    """What a head has from the one whose masks it answers, too."""
+    name = head.get("masks_of")
+    owner = _section(_section(data, "heads"), name) if isinstance(name, str) else {}
+    return {key: owner[key] for key in SHARED_KEYS if key in owner}
+
+
+def _needs_backbone(head: Any) -> bool:
+    if not isinstance(head, dict):
+        return False
+    given = head.get("architecture")
+    name = given.get("name") if isinstance(given, dict) else given
+    return head.get("kind") != SEGMENTATION or name not in FROM_PIXELS
+
+
 def _dataset_problems(data: Any) -> Iterator[str]:
     dataset = _section(data, "dataset")
     beside = [key for key in dataset if key != "demo"]
@@ -98,9 +125,13 @@ def _dataset_problems(data: Any) -> Iterator[str]:
 
 
 def _model_problems(data: Any) -> Iterator[str]:
-    models, backbones = data.get("models"), data.get("backbones")
+    models, backbones = data.get("models", []), data.get("backbones", {})
     if not isinstance(models, list | tuple) or not isinstance(backbones, dict):
         return
+    needing = [str(name) for name, head in _section(data, "heads").items() if _needs_backbone(head)]
+    if not models and needing:
+        need = "needs" if len(needing) == 1 else "need"
+        yield f"models: names no backbone, but {listed(needing)} {need} one. Add a name of backbones."
     for index, name in enumerate(models):
         if not isinstance(name, str):
             continue
@@ -113,14 +144,6 @@ def _model_problems(data: Any) -> Iterator[str]:
             yield f'models[{index}]: "{name}" stands twice. Name every model once.'
 
 
-def _backbone_problems(data: Any) -> Iterator[str]:
-    if data.get("embedded_fallback") is True:
-        return
-    for name, backbone in _section(data, "backbones").items():
-        if isinstance(backbone, dict) and backbone.get("local") is None and backbone.get("handle") is None:
-            yield f"backbones.{name}: neither local nor handle is given. Write where its SavedModel is."
-
-
 def _head_problems(data: Any) -> Iterator[str]:
     for name, head in _section(data, "heads").items():
         if name in STAGES or str(name).endswith(RUN_SUFFIXES):
@@ -129,24 +152,53 @@ def _head_problems(data: Any) -> Iterator[str]:
             continue
         kind = head.get("kind")
         yield from _derived_problems(data, str(name), kind, head.get("derived"))
-        if head.get("empty_where") is not None and kind in ("categorical", "multi_label"):
-            yield f'heads.{name}.empty_where: is for segmentation heads, not for kind "{kind}". Delete it.'
+        if kind in ("categorical", "multi_label"):
+            for key in (key for key in MASK_KEYS if head.get(key) is not None):
+                yield f'heads.{name}.{key}: is for segmentation heads, not for kind "{kind}". Delete it.'
+        yield from _masks_of_problems(data, str(name), head)
+        yield from _tile_problems(str(name), head)
         if head.get("none_label") is not None and kind == SEGMENTATION:
             yield f"heads.{name}.none_label: a segmentation head has none; say empty_where instead."
+
+
+def _tile_problems(name: str, head: dict[str, Any]) -> Iterator[str]:
+    tile, overlap = head.get("tile"), head.get("overlap") or 0
+    if isinstance(tile, int) and isinstance(overlap, int) and overlap > tile // 2:
+        yield f"heads.{name}.overlap: {overlap} pixels, but a tile has {tile}. At most half of it: {tile // 2}."
+    if tile is None and head.get("overlap") is not None and head.get("kind") == SEGMENTATION:
+        yield f"heads.{name}.overlap: is of tiles, but tile is missing. Add it, or delete this key."
+
+
+def _masks_of_problems(data: Any, name: str, head: dict[str, Any]) -> Iterator[str]:
+    owner = head.get("masks_of")
+    if not isinstance(owner, str):
+        return
+    known = [other for other in _annotated_heads(data) if other != name]
+    if owner not in known:
+        yield (
+            f'heads.{name}.masks_of: "{owner}" is no segmentation head with masks of its own.'
+            f"{did_you_mean(owner, known)} Such heads: {', '.join(known) or 'none'}."
+        )
+        return
+    theirs = _section(_section(data, "heads"), owner)
+    for key in SHARED_KEYS:
+        if key in head and head[key] != theirs.get(key):
+            yield f'heads.{name}.{key}: is that of "{owner}", whose masks it answers, too. Delete it.'
 
 
 def _derived_problems(data: Any, name: str, kind: Any, derived: Any) -> Iterator[str]:
     if not isinstance(derived, dict):
         return
-    place, rule, mask_heads = f"heads.{name}.derived", derived.get("rule"), _segmentation_heads(data)
+    place, rule, mask_heads = f"heads.{name}.derived", derived.get("rule"), _annotated_heads(data)
     wanted = {"share": "categorical", "classes": "multi_label", "touched": "multi_label"}.get(str(rule))
     if wanted and kind in ("categorical", "multi_label", SEGMENTATION) and kind != wanted:
         yield f'{place}.rule: "{rule}" is for kind "{wanted}", not for "{kind}".'
     for key in ("of", "by"):
         head = derived.get(key)
         if isinstance(head, str) and head not in mask_heads:
+            own = " with masks of its own" if head in _segmentation_heads(data) else ""
             known = f"Segmentation heads: {', '.join(mask_heads) or 'none'}."
-            yield f'{place}.{key}: "{head}" is no segmentation head.{did_you_mean(head, mask_heads)} {known}'
+            yield f'{place}.{key}: "{head}" is no segmentation head{own}.{did_you_mean(head, mask_heads)} {known}'
     bounds = derived.get("bounds", [])
     if rule == "share" and not bounds:
         yield f"{place}.bounds: is missing. Write the percent up to which each class goes, such as [0, 1, 5]."
@@ -159,7 +211,7 @@ def _derived_problems(data: Any, name: str, kind: Any, derived: Any) -> Iterator
 
 
 def _annotation_problems(data: Any) -> Iterator[str]:
-    heads, mask_heads = _section(data, "heads"), _segmentation_heads(data)
+    heads, mask_heads = _section(data, "heads"), _annotated_heads(data)
     for place, note in _annotations(data):
         head = note.get("head", mask_heads[0] if len(mask_heads) == 1 else None)
         if head is None and not mask_heads:
@@ -168,7 +220,10 @@ def _annotation_problems(data: Any) -> Iterator[str]:
             known = ", ".join(mask_heads)
             yield f"{place}.head: is missing, and there are {len(mask_heads)} segmentation heads: {known}."
         elif isinstance(head, str) and head not in mask_heads:
-            what = f'of kind "{_section(heads, head).get("kind")}"' if head in heads else "not among heads"
+            other = _section(heads, head)
+            what = f'of kind "{other.get("kind")}"' if head in heads else "not among heads"
+            if other.get("masks_of") is not None:
+                what = f'without masks of its own: its masks are those of "{other["masks_of"]}"'
             known = f"Segmentation heads: {', '.join(mask_heads) or 'none'}."
             yield f'{place}.head: "{head}" is {what}.{did_you_mean(head, mask_heads)} {known}'
 

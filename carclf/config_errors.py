@@ -62,11 +62,15 @@ def _place_in(data: Any, location: tuple[str | int, ...], *, keep_last: bool) ->
 def _explain(detail: Any, location: tuple[str | int, ...], sections: Sections) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        keys = known_keys(location[:-1], sections)
+        keys = known_keys(location[:-1], sections) or known_keys(detail["loc"][:-1], sections)  # with the union's tag
         return f"unknown key.{did_you_mean(str(location[-1]), keys)} Known keys: {', '.join(keys)}."
     if kind == "missing":
         return f"this key is missing.{_describe(location, sections)}"
     guess = ""
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']*)'", detail["ctx"]["expected_tags"])
+        tag = detail["ctx"]["tag"]
+        return f'"{tag}" is not known.{did_you_mean(tag, known)} Known: {", ".join(known)}.'
     if kind == "literal_error" and isinstance(given, str):
         guess = did_you_mean(given, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
     elif kind in ("model_type", "dict_type", "model_attributes_type"):
@@ -79,6 +83,8 @@ def _demand(detail: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
+    if kind == "union_tag_not_found":
+        return 'must be a name, or an object with the key "name"'
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
         return "must be a name of letters, digits, _, - and ."
     if kind == "too_short":

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from carclf.config import HeadConfig
 from carclf.config_data import AnnotationConfig
+from carclf.config_heads import HeadConfig
 from carclf.derived import derive_head
 from carclf.errors import CarclfError, PhotoError, counted, listed, raise_all
 from carclf.head_data import HeadData, make_head_data
@@ -91,7 +91,7 @@ def make_dataset(
     notes: list[str] = []
     data: dict[str, HeadData] = {}
     for name, head in heads.items():
-        if head.derived is not None:
+        if head.derived is not None or head.masks_of is not None:
             continue
         mine = [annotation for annotation in annotations if annotation.head == name]
         made = _try_head(problems, name, head, table, mine)
@@ -106,6 +106,8 @@ def make_dataset(
     for name, head in heads.items():
         if head.derived is not None:
             _try(problems, _add_derived, data, name, head, paths, workers)
+        if head.masks_of is not None:
+            data[name] = replace(data[head.masks_of], masks_of=head.masks_of)
     _raise_together(problems)
     notes += _unlisted_photos(table, photos_dir)
     dataset, bad = _hash_photos(table, photos_dir, {name: data[name] for name in heads}, workers)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.config import Derived, HeadConfig
+from carclf.config_heads import Derived, HeadConfig
 from carclf.errors import AnnotationError, CarclfError, LabelError, PhotoError, did_you_mean, listed, raise_all
 from carclf.head_data import HeadData
 from carclf.images import Frame, photo_frame

@@ -1,5 +1,6 @@
 """A trained run scored on a separate labelled set, with the metrics and intervals of cross-validation."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,12 +10,15 @@ import numpy as np
 from carclf.calibration import decide
 from carclf.groups import hash_photos, make_groups
 from carclf.heads import Head
-from carclf.images import read_photo
-from carclf.mask_judging import fold_file, load_mask
+from carclf.images import photo_size, read_full_photo, read_photo
+from carclf.mask_fold import fold_file, load_truth
+from carclf.mask_heads import MaskHead
+from carclf.mask_metrics import MaskCounts
 from carclf.masks.map_reader import MapReader
-from carclf.masks.scoring import MeanMask, count_pixels
-from carclf.metrics import MaskCounts, Predictions
-from carclf.predict import BATCH, MaskHead
+from carclf.masks.photo_scores import judge_photos
+from carclf.masks.scoring import MeanMask
+from carclf.metrics import Predictions
+from carclf.predict import BATCH
 from carclf.records import read_predictions
 from carclf.report import head_results, mask_results
 from carclf.rundir import RunDir
@@ -71,32 +75,36 @@ def evaluate_masks(
     """Scores one segmentation head; arguments as in `evaluate_head`."""
     data, (judged, group) = sight.dataset.heads[name], rows
     judged = judged[data.labelled[judged]]
-    reader = MapReader(sight.maps, sight.map_rows)
-    loaders = [partial(load_mask, data, sight.dataset.photos[row], int(row)) for row in judged]
+    photos = [sight.dataset.photos[row] for row in judged]
+    loaders = [partial(load_truth, data, photo, int(row)) for photo, row in zip(photos, judged, strict=True)]
     folds = [run.read_arrays(fold_file(name, fold)) for fold in range(len(head.decoders))]
     mean_mask = MeanMask(
         np.mean([fold["mean_mask"] for fold in folds], axis=0),
         np.mean([fold["mean_mask_thresholds"] for fold in folds], axis=0),
     )
-    parts = [
-        count_pixels(
-            head.probabilities(reader.read_views(judged[start : start + BATCH])),
-            head.thresholds,
-            mean_mask,
-            loaders[start : start + BATCH],
-        )
-        for start in range(0, len(judged), BATCH)
-    ]
+    counted = judge_photos(_answers(head, sight, judged), head.decider, mean_mask, loaders)
     record = MaskCounts(
         head.label_set.names,
-        tuple(sight.dataset.photos[row].name for row in judged),
+        tuple(photo.name for photo in photos),
         group[judged],
         np.zeros(len(judged), np.int64),
-        np.concatenate([part.counts for part in parts]),
-        np.concatenate([part.baselines for part in parts], axis=1),
-        np.concatenate([part.pixels for part in parts]),
+        counted.pixels,
+        counted.scores,
+        counted.baselines,
+        head.min_probability,
     )
     return mask_results(record, [], [{"fold": 0, "thresholds": head.thresholds.tolist()}], seed)
+
+
+def _answers(head: MaskHead, sight: Sight, rows: Array) -> Iterator[Array]:
+    """Yields the grids of photos, in order; of large ones, where there are tiles, of the tiles."""
+    reader = MapReader(sight.maps, sight.map_rows)
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        for row, grid in zip(batch, head.answer(reader.read_views(batch)), strict=True):
+            path = sight.dataset.photos[row].path
+            plan = head.plan(photo_size(path))
+            yield grid if plan is None else head.looking.answer_tiles(read_full_photo(path), plan, head.answer)
 
 
 def _training_shares(run: RunDir, name: str, head: Head) -> Array:

@@ -1,15 +1,16 @@
 """Labels and masks of one head, for every photo of a label table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carclf.config import EmptyWhere, HeadConfig, HeadKind
 from carclf.config_data import AnnotationConfig
-from carclf.errors import AnnotationError, LabelError, PhotoError, did_you_mean, listed
+from carclf.config_heads import EmptyWhere, HeadConfig, HeadKind
+from carclf.config_masks import FlexUNetArchitecture, MaskTrainingConfig
+from carclf.errors import AnnotationError, LabelError, PhotoError, counted, did_you_mean, listed
 from carclf.labels import NOT_LABELLED, LabelSet, LabelTable, find_column, make_targets, split_cell
 from carclf.mask_sources import MaskSource, find_mask_sources
 
@@ -27,6 +28,7 @@ class HeadData:
         targets: categorical int64 (n,); multi_label int8 (n, num_classes); segmentation int8 (n,): 1 = the
             mask shows something, 0 = it is known to be empty. NOT_LABELLED where nobody said.
         masks: segmentation only: n mask sources, None = not labelled.
+        masks_of: the head whose masks these are, where it is not this one.
     """
 
     kind: HeadKind
@@ -34,6 +36,7 @@ class HeadData:
     none_label: str | None
     targets: Array
     masks: tuple[MaskSource | None, ...] = ()
+    masks_of: str | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -83,6 +86,44 @@ def make_head_data(
     if (targets == NOT_LABELLED).all():
         raise LabelError(f'{table.path.name}: column "{column}" is empty: no photo is labelled for {name}.')
     return HeadData(head.kind, label_set, head.none_label, targets), []
+
+
+def class_problems(
+    heads: Mapping[str, HeadConfig], general: MaskTrainingConfig, label_sets: Mapping[str, LabelSet]
+) -> Iterator[str]:
+    """Yields what is said of the classes of segmentation heads and does not fit their label files, one line each.
+
+    Args:
+        heads: head -> its config, with all that it leaves to defaults filled in.
+        general: mask_training of the config. Its class_weights are for all heads, whose classes may differ: one that
+            any head has is known.
+        label_sets: head -> its classes; heads that are not here are passed over.
+    """
+    known: dict[str, None] = {}  # classes of any segmentation head
+    for name, head in heads.items():
+        if head.kind != "segmentation" or name not in label_sets:
+            continue
+        label_set = label_sets[name]
+        known |= dict.fromkeys(label_set.names)
+        architecture, weights = head.mask.architecture, head.mask.training.class_weights
+        stated = architecture.num_classes if isinstance(architecture, FlexUNetArchitecture) else None
+        if stated not in (None, len(label_set.names) + 1):
+            has = counted(len(label_set.names), "class", "classes")
+            yield (
+                f"heads.{name}.architecture.num_classes: {stated}, but {label_set.path.name} has {has}: with the "
+                f"background {len(label_set.names) + 1}. Write that, or leave the key out."
+            )
+        if weights and weights != general.class_weights:
+            yield from _unknown_weights(f"heads.{name}.mask_training", weights, label_set.names)
+    if general.class_weights and known:
+        yield from _unknown_weights("mask_training", general.class_weights, known)
+
+
+def _unknown_weights(place: str, weights: Mapping[str, float], known: Collection[str]) -> Iterator[str]:
+    for name in weights:
+        if name not in known:
+            classes = listed(list(known), most=20)
+            yield f'{place}.class_weights: "{name}" is no class.{did_you_mean(name, known)} Classes: {classes}.'
 
 
 def _make_mask_head(

@@ -12,14 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from carclf import scores
-from carclf.metrics import (
-    LOWER_IS_BETTER,
-    POOLED_METRICS,
-    MaskCounts,
-    Predictions,
-    Record,
-    weighted_record_metrics,
-)
+from carclf.mask_metrics import MASK_METRICS, PER_FOLD_METRICS, MaskCounts, weighted_mask_metrics
+from carclf.metrics import LOWER_IS_BETTER, Predictions, Record, weighted_record_metrics
 from carclf.scores import Array
 
 DRAWS = 2000  # the ends of a 95 % interval then move by about 3 % of its width from seed to seed
@@ -106,13 +100,18 @@ def _by_fold(record: Record, none_label: str | None, weights: Array) -> dict[str
 
 def _means(record: Record, none_label: str | None, weights: Array) -> dict[str, Array]:
     """Every metric as it is reported, per draw: (draws,)."""
-    means = {
-        name: scores.mean_of_defined(values, axis=0) for name, values in _by_fold(record, none_label, weights).items()
+    if not isinstance(record, MaskCounts):
+        by_fold = _by_fold(record, none_label, weights)
+        return {name: scores.mean_of_defined(values, axis=0) for name, values in by_fold.items()}
+    parts = []
+    for fold in np.unique(record.folds):
+        inside = record.folds == fold
+        parts.append(weighted_mask_metrics(record.rows(inside), weights[:, inside], PER_FOLD_METRICS))
+    means = weighted_mask_metrics(record, weights)
+    means |= {
+        name: scores.mean_of_defined(np.stack([part[name] for part in parts]), axis=0) for name in PER_FOLD_METRICS
     }
-    if isinstance(record, MaskCounts):
-        pooled = weighted_record_metrics(record, none_label, weights)
-        means |= {name: pooled[name] for name in POOLED_METRICS}
-    return means
+    return {name: means[name] for name in MASK_METRICS}
 
 
 def percentile_interval(draws: Array) -> tuple[float, float]:
@@ -197,7 +196,7 @@ def constant_answer(predictions: Predictions, never: str | None = None) -> Predi
 
 
 def _mask_baselines(counts: MaskCounts) -> dict[str, float]:
-    answers = [mean_values(replace(counts, counts=constant)) for constant in counts.baselines]
+    answers = [mean_values(replace(counts, scores=constant)) for constant in counts.baselines.values()]
     best = {}
     for name in answers[0]:
         defined = [answer[name] for answer in answers if not np.isnan(answer[name])]

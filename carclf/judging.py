@@ -38,6 +38,8 @@ def judge_heads(
     training, validation = settings
     views, inner = Views(vectors[0]), None
     photos = [[photo.name, photo.sha256] for photo in dataset.photos]
+    # masks that several heads answer count once, as for splits.stratified: a rival architecture changes no other head
+    all_labels = [head.targets.tolist() for head in dataset.heads.values() if head.masks_of is None]
     for name, head in dataset.heads.items():
         if head.kind == "segmentation":
             continue
@@ -47,7 +49,7 @@ def judge_heads(
             "labels": [head.kind, head.label_set.names, head.label_set.mirror, head.targets.tolist()],
             "folds": split.fold.tolist(),
             "groups": split.group.tolist(),
-            "all labels": [each.targets.tolist() for each in dataset.heads.values()],  # inner folds balance them
+            "all labels": all_labels,  # inner folds balance them
             "training": training.model_dump(mode="json"),
             "seed": validation.seed,
             "version": FITTING_VERSION,

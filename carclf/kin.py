@@ -69,16 +69,18 @@ def _hash_photo(photo: Photo) -> tuple[int, int] | PhotoError:
 
 def _vectors(config: Config, dataset: Dataset) -> tuple[Array, str]:
     """The vectors that groups are made by, float32 (views, n, num_features), and a sentence about them."""
-    model, common = config.models[0], "same bytes, the group column and likeness of the pictures (dHash)"
+    common = "same bytes, the group column and likeness of the pictures (dHash)"
     none = np.zeros((1, len(dataset.photos), 1), np.float32)
-    settings = config.backbones[model]
+    if not config.models:
+        return none, f"By {common}, as a run without a backbone does."
+    model = config.models[0]
     try:
-        source = find_source(settings, model, embedded_fallback=False)
-        backbone = open_backbone(settings, source, backbone_options(config, model))
+        source = find_source(config.backbones, model, embedded_fallback=False)
+        backbone = open_backbone(config.backbones, source, backbone_options(config, model))
     except BackboneError as problem:
         if config.embedded_fallback:
             return none, f"By {common}, as a run on the embedded backbone does; {model} is not at hand."
-        LOG.warning("Photos are compared without the vectors of %s. %s", model, problem)
+        LOG.warning("Photos are compared without the vectors of %s. %s", model, " ".join(str(problem).splitlines()))
         return none, f"By {common}; a run also goes by the vectors of {model}, which could not be used."
     views = min(config.training.views, 2)
     found = extract_features(backbone, dataset.photos, views, config.results / CACHE, workers=num_workers(config))

@@ -21,7 +21,8 @@ import numpy as np
 from carclf import scores
 from carclf.errors import RunDirError
 from carclf.labels import NOT_LABELLED
-from carclf.metrics import MaskCounts, Predictions
+from carclf.mask_metrics import MaskCounts
+from carclf.metrics import Predictions
 from carclf.records import read_mask_counts, read_predictions
 from carclf.rundir import RunDir
 from carclf.scores import Array

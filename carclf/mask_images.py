@@ -2,6 +2,7 @@
 
 import colorsys
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,19 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     """
     image = Image.fromarray(np.ascontiguousarray(array))
     write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+def pack_mask(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Packs class ids, uint8 (height, width), as the bytes of a PNG: uint8 (n,)."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(mask)).save(buffer, format="PNG")
+    return np.frombuffer(buffer.getvalue(), np.uint8)
+
+
+def unpack_mask(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Brings back what `pack_mask` packed."""
+    with Image.open(io.BytesIO(packed.tobytes())) as image:
+        return np.array(image)
 
 
 def mask_colors(label_set: LabelSet) -> list[Color]:

@@ -6,9 +6,8 @@ import numpy as np
 
 from carclf.dataset import Dataset
 from carclf.images import read_full_photo
-from carclf.mask_judging import fold_file, load_mask
-from carclf.masks.scoring import mask_at_size
-from carclf.plots import plot_mask_sheet
+from carclf.mask_fold import load_truth, read_fold_mask
+from carclf.mask_plots import plot_mask_sheet
 from carclf.records import read_mask_counts
 from carclf.rundir import RunDir
 from carclf.scores import Array
@@ -27,13 +26,15 @@ def draw_mask_sheet(run: RunDir, head: str, dataset: Dataset, path: Path) -> Non
     """
     record = read_mask_counts(run, head)
     position = {photo.name: row for row, photo in enumerate(dataset.photos)}
+    labelled = np.flatnonzero(dataset.heads[head].labelled)
     photos, truths, answers, captions = [], [], [], []
     for row, caption in _chosen(record.counts.sum(axis=1)):
-        photo = dataset.photos[position[record.photos[row]]]
+        place = position[record.photos[row]]
+        photo = dataset.photos[place]
         image = read_full_photo(photo.path)
         photos.append(image)
-        truths.append(load_mask(dataset.heads[head], photo, position[photo.name]))
-        answers.append(_answer(run, head, int(record.folds[row]), row, image.shape[1::-1]))
+        truths.append(load_truth(dataset.heads[head], photo, place).mask)
+        answers.append(read_fold_mask(run, head, int(record.folds[row]), int(np.searchsorted(labelled, place))))
         captions.append(f"{photo.name}: {caption}")
     plot_mask_sheet(photos, truths, answers, captions, record.class_names, path)
 
@@ -48,9 +49,3 @@ def _chosen(counts: Array) -> list[tuple[int, str]]:
     spaced = np.unique(np.linspace(0, len(damaged) - 1, min(DAMAGED, len(damaged))).astype(int))
     chosen = [(int(row), f"Dice {dice[row]:.2f}") for row in damaged[spaced]]
     return chosen + [(int(row), "no damage, largest false region") for row in empty[:EMPTY]]
-
-
-def _answer(run: RunDir, head: str, fold: int, row: int, size: tuple[int, int]) -> Array:
-    arrays = run.read_arrays(fold_file(head, fold))
-    probabilities = arrays["probabilities"][np.flatnonzero(arrays["test"] == row)[0]].astype(np.float32)
-    return mask_at_size(probabilities, size[0], size[1], arrays["thresholds"])

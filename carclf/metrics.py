@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from carclf import scores
+from carclf.mask_metrics import MaskCounts, weighted_mask_metrics
 from carclf.scores import Array
 
 CATEGORICAL_METRICS = (
@@ -24,14 +25,14 @@ MULTI_LABEL_METRICS = (
     "calibration_error",
     "calibration_error_raw",
 )
-MASK_METRICS = ("dice", "iou", "dice_damaged", "iou_damaged", "dice_per_photo", "false_alarm")
-POOLED_METRICS = (
-    "dice",
-    "iou",
-    "dice_damaged",
-    "iou_damaged",
-)  # one sum of pixels over the folds: mean = pooled
-LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error", "calibration_error_raw", "false_alarm")
+LOWER_IS_BETTER = (
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "calibration_error_raw",
+    "false_alarm",
+    "categorical_crossentropy",
+)
 
 
 @dataclass(frozen=True)
@@ -62,32 +63,6 @@ class Predictions:
             probabilities=self.probabilities[index],
             decisions=self.decisions[index],
             baseline=self.baseline[index],
-        )
-
-
-@dataclass(frozen=True)
-class MaskCounts:
-    """Pixel counts of one segmentation head at the photos' own sizes, one row per photo with a target."""
-
-    class_names: tuple[str, ...]
-    photos: tuple[str, ...]
-    groups: Array  # int64 (n,)
-    folds: Array  # int64 (n,)
-    counts: Array  # int64 (n, C, 3): true positive, false positive, false negative pixels
-    baselines: Array  # int64 (3, n, C, 3): of three constant masks: nothing, everything, training part's mean
-    pixels: Array  # int64 (n,) judged pixels of the photo
-
-    def rows(self, mask: Array) -> "MaskCounts":
-        """Takes the rows where `mask`, bool (n,), is true (or the rows of an index array)."""
-        index = np.arange(len(self.photos))[mask]
-        return replace(
-            self,
-            photos=tuple(self.photos[i] for i in index),
-            groups=self.groups[index],
-            folds=self.folds[index],
-            counts=self.counts[index],
-            baselines=self.baselines[:, index],
-            pixels=self.pixels[index],
         )
 
 
@@ -214,56 +189,4 @@ def confusion_matrix(predictions: Predictions) -> Array:
     truth, decided = one_hot(predictions).astype(np.int64), predictions.decisions.astype(np.int64)
     if predictions.kind == "categorical":
         return np.asarray(truth.T @ decided)
-    return presence_confusion(truth, decided)
-
-
-def presence_confusion(truth: Array, decided: Array) -> Array:
-    """Counts (C, 2, 2) [[off as off, off as on], [on as off, on as on]] of two (n, C) arrays of 0 and 1."""
-    both = np.stack([1 - truth, truth]), np.stack([1 - decided, decided])
-    return np.asarray(np.einsum("tnc,dnc->ctd", *both))
-
-
-def mask_metrics(counts: MaskCounts) -> dict[str, float]:
-    """Every metric of a segmentation head over the given photos; NaN where they do not define it."""
-    drawn = weighted_mask_metrics(counts, np.ones((1, len(counts.photos))))
-    return {name: float(values[0]) for name, values in drawn.items()}
-
-
-def weighted_mask_metrics(counts: MaskCounts, weights: Array) -> dict[str, Array]:
-    """The metrics under every row of `weights`, float64 (draws, n): name -> float64 (draws,).
-
-    Foreground = all classes together: a pixel of the wrong class is false for one, missed for another.
-    """
-    pixels = counts.counts.sum(axis=1).astype(np.float64)  # (n, 3)
-    damaged = pixels[:, 0] + pixels[:, 2] > 0
-    all_sums, damaged_sums = weights @ pixels, weights @ (pixels * damaged[:, None])  # (draws, 3)
-    return {
-        "dice": scores.dice(all_sums),
-        "iou": scores.iou(all_sums),
-        "dice_damaged": scores.dice(damaged_sums),
-        "iou_damaged": scores.iou(damaged_sums),
-        "dice_per_photo": scores.weighted_mean(scores.dice(pixels), weights, damaged),
-        "false_alarm": scores.weighted_mean(pixels[:, 1] > 0, weights, ~damaged),
-    }
-
-
-def mask_label_table(counts: MaskCounts) -> dict[str, dict[str, float]]:
-    """Per class, over all photos: n (photos that have it), precision, recall, F1 (= Dice) of its pixels."""
-    sums = counts.counts.sum(axis=0)  # (C, 3)
-    present = counts.counts[..., 0] + counts.counts[..., 2] > 0  # (n, C)
-    table = {}
-    for c, name in enumerate(counts.class_names):
-        hits, false, missed = sums[c]
-        table[name] = {
-            "n": int(present[:, c].sum()),
-            "precision": float(scores.ratio(hits, hits + false)),
-            "recall": float(scores.ratio(hits, hits + missed)),
-            "f1": float(scores.dice(sums[c])),
-        }
-    return table
-
-
-def mask_confusion(counts: MaskCounts) -> Array:
-    """Counts of photos (C, 2, 2): a region of the class is truly absent/present by row, drawn by column."""
-    hits, false, missed = np.moveaxis(counts.counts, -1, 0)  # (n, C) each
-    return presence_confusion((hits + missed > 0).astype(np.int64), (hits + false > 0).astype(np.int64))
+    return scores.presence_confusion(truth, decided)

@@ -9,12 +9,16 @@ import pandas as pd
 from carclf.heads import Head, make_head
 from carclf.label_file import LabelSet
 from carclf.labels import NULL
-from carclf.metrics import MaskCounts, Predictions
+from carclf.mask_metrics import SOFT_SCORES, MaskCounts, MaskScores
+from carclf.metrics import Predictions
+from carclf.region_scores import IOU_THRESHOLDS, JudgedRegions
 from carclf.rundir import RunDir
 from carclf.scores import Array
 
 COUNTS = ("true_positive", "false_positive", "false_negative")
+BOUNDARIES = ("boundary", "boundary_near", "true_boundary", "true_boundary_near")
 BASELINES = ("nothing", "everything", "mean_mask")
+HEAD = "head"  # in regions.csv, beside BASELINES: the head itself
 
 
 def write_predictions(run: RunDir, head: str, predictions: Predictions) -> None:
@@ -53,37 +57,82 @@ def read_predictions(run: RunDir, head: str, kind: str) -> Predictions:
 
 
 def write_mask_counts(run: RunDir, head: str, counts: MaskCounts) -> None:
-    """Writes <head>/predictions.csv of a segmentation head: its pixel counts, a row a photo."""
+    """Writes <head>/predictions.csv of a segmentation head, what was counted in its masks, and <head>/regions.csv.
+
+    In regions.csv, a row is a region that the head or a constant answer found; `matched` says for the IoU thresholds
+    0.50, 0.55 … 0.95 whether it is the match of a true one: 1110000000.
+    """
     columns: dict[str, Any] = {
         "photo": counts.photos,
         "group": counts.groups,
         "fold": counts.folds,
         "pixels": counts.pixels,
+        "min_probability": np.full(len(counts.photos), counts.min_probability),
     }
-    for which, values in zip(("", *BASELINES), (counts.counts, *counts.baselines), strict=True):
+    answers = {"": counts.scores} | dict(counts.baselines)
+    found: dict[str, list[Any]] = {name: [] for name in ("photo", "answer", "class", "probability", "matched")}
+    for answer, each in answers.items():
+        start = f"{answer}_" if answer else ""
         for place, name in enumerate(counts.class_names):
-            for column, count in enumerate(COUNTS):
-                columns[f"{which}{'_' if which else ''}{count}:{name}"] = values[:, place, column]
+            columns |= {f"{start}{what}:{name}": each.counts[:, place, k] for k, what in enumerate(COUNTS)}
+            columns |= {f"{start}{what}:{name}": each.boundaries[:, place, k] for k, what in enumerate(BOUNDARIES)}
+        columns |= {f"{start}{what}": each.soft[:, k] for k, what in enumerate(SOFT_SCORES)}
+        regions = each.regions
+        found["photo"] += [counts.photos[row] for row in regions.photos]
+        found["answer"] += [answer or HEAD] * len(regions.photos)
+        found["class"] += [counts.class_names[class_id - 1] for class_id in regions.class_ids]
+        found["probability"] += regions.probabilities.tolist()
+        found["matched"] += ["".join("01"[bit] for bit in row) for row in regions.matched.astype(int)]
+    true_counts = counts.scores.regions.true_counts
+    columns |= {f"true_regions:{name}": true_counts[:, place] for place, name in enumerate(counts.class_names)}
     run.write_table(f"{head}/predictions.csv", columns)
+    run.write_table(f"{head}/regions.csv", found)
 
 
 def read_mask_counts(run: RunDir, head: str) -> MaskCounts:
-    """Reads <head>/predictions.csv of a segmentation head."""
-    table = run.read_table(f"{head}/predictions.csv", ("photo",))
-    names = _names(table, f"{COUNTS[0]}:")
+    """Reads <head>/predictions.csv and <head>/regions.csv of a segmentation head.
 
-    def counts_of(which: str) -> Array:
-        each = [_matrix(table, f"{which}{count}", names, np.int64) for count in COUNTS]
-        return np.stack(each, axis=-1)
+    Raises:
+        ValueError, KeyError: if they are those of another kind of head.
+    """
+    table = run.read_table(f"{head}/predictions.csv", ("photo",))
+    names, photos = _names(table, f"{COUNTS[0]}:"), tuple(table["photo"])
+    if not names:
+        raise ValueError(f"{head}/predictions.csv counts no pixels")
+    found = run.read_table(f"{head}/regions.csv", ("photo", "answer", "class", "matched"))
+
+    def scores_of(answer: str) -> MaskScores:
+        start = f"{answer}_" if answer else ""
+        counts = [_matrix(table, f"{start}{what}", names, np.int64) for what in COUNTS]
+        boundaries = [_matrix(table, f"{start}{what}", names, np.int64) for what in BOUNDARIES]
+        soft = [pd.to_numeric(table[f"{start}{what}"], errors="coerce").to_numpy(np.float64) for what in SOFT_SCORES]
+        own = found[found["answer"] == (answer or HEAD)]
+        regions = _read_regions(own, photos, names, _matrix(table, "true_regions", names, np.int64))
+        return MaskScores(np.stack(counts, axis=-1), np.stack(boundaries, axis=-1), np.stack(soft, axis=-1), regions)
 
     return MaskCounts(
         names,
-        tuple(table["photo"]),
+        photos,
         table["group"].to_numpy(np.int64),
         table["fold"].to_numpy(np.int64),
-        counts_of(""),
-        np.stack([counts_of(f"{which}_") for which in BASELINES]),
         table["pixels"].to_numpy(np.int64),
+        scores_of(""),
+        {answer: scores_of(answer) for answer in BASELINES},
+        float(table["min_probability"].iloc[0]),
+    )
+
+
+def _read_regions(
+    found: pd.DataFrame, photos: Sequence[str], names: Sequence[str], true_counts: Array
+) -> JudgedRegions:
+    place = {photo: row for row, photo in enumerate(photos)}
+    matched = [[bit == "1" for bit in cell] for cell in found["matched"]]
+    return JudgedRegions(
+        np.array([place[photo] for photo in found["photo"]], np.int64),
+        np.array([names.index(name) + 1 for name in found["class"]], np.int64),
+        found["probability"].to_numpy(np.float32).astype(np.float64),  # they were float32: so they come back to the bit
+        np.array(matched, bool).reshape(len(found), len(IOU_THRESHOLDS)),
+        true_counts,
     )
 
 

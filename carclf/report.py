@@ -1,21 +1,20 @@
 """Records of out-of-fold predictions -> the tree of results.json. Pure: same records, same tree."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from carclf import intervals, scores
 from carclf.intervals import Estimate
+from carclf.mask_metrics import MaskCounts, mask_confusion, mask_label_table
 from carclf.metrics import (
-    MaskCounts,
     Predictions,
     Record,
     confusion_matrix,
     judged_confidence,
     label_table,
-    mask_confusion,
-    mask_label_table,
     raw_probabilities,
 )
 from carclf.scores import Array
@@ -45,7 +44,7 @@ def run_results(header: Mapping[str, Any], heads: Mapping[str, Tree]) -> Tree:
     intervals_are = {
         "coverage": 0.95,
         "draws": intervals.DRAWS,
-        "of": "the mean over folds; Dice and IoU: pooled",
+        "of": "the mean over folds; masks: pooled, but for means over photos",
         "method": "percentile bootstrap, draws of groups within folds",
         "note": NOT_IN_INTERVALS,
     }
@@ -92,16 +91,19 @@ def mask_results(
 ) -> Tree:
     """The results of one segmentation head; arguments as in `head_results`.
 
-    Under `labels`, n counts photos with the class; precision, recall and F1 (= Dice) are of its pixels.
+    `labels`: see mask_metrics.mask_label_table. `nothing`: what predicting nothing scores, in every metric.
+    `min_probability`: from which on a region counts as produced.
     `confusion` counts photos: a region of the class is there or not, by truth (rows) and by the head.
     """
     labels = mask_label_table(counts)
     damaged = int((counts.counts[..., (0, 2)].sum(axis=(1, 2)) > 0).sum())
     thresholds = mean_thresholds(choices, len(counts.class_names))
     for row, threshold in zip(labels.values(), thresholds, strict=True):
-        row |= {"ap": np.nan, "auc": np.nan, "threshold": threshold}
+        row["threshold"] = threshold
     head = {"kind": "segmentation", **_size(counts), "photos_with_foreground": damaged}
     head |= _estimates(counts, "segmentation", None, seed)
+    nothing = intervals.mean_values(replace(counts, scores=counts.baselines["nothing"]))
+    head |= {"nothing": nothing, "min_probability": counts.min_probability}
     head |= {"labels": labels, "confusion": mask_confusion(counts)}
     return _finished(head, history, choices)
 

@@ -17,9 +17,10 @@ OPENINGS = {
     "segmentation": ("Foreground Dice", "dice"),
 }
 HOW_TO_READ = """\
-Every figure is of photos that the head which answers has not seen. mean: over the folds (Dice and IoU: over
-all photos at once); ±: half of the 95 % interval, a percentile bootstrap of that mean, {draws:,} draws of
-groups within folds; baseline: the best constant answer from the training part; pooled: over all photos.
+Every figure is of photos that the head which answers has not seen. mean: over the folds (of masks: over all
+photos at once, but for means over photos); ±: half of the 95 % interval, a percentile bootstrap of that mean,
+{draws:,} draws of groups within folds; baseline: the best constant answer from the training part; pooled: over
+all photos.
 {note}"""
 HOW_TO_READ_SEPARATE = """\
 Every figure is of a separate set of photos, no near-duplicate of a training photo among them. ±: half of the
@@ -35,23 +36,17 @@ def results_text(tree: Tree) -> str:
     how = HOW_TO_READ_SEPARATE if separate else HOW_TO_READ
     parts.append(how.format(**tree["intervals"]))
     for name, head in tree["heads"].items():
-        parts.append(_head_text(name, head, separate))
+        parts.append(_head_text(name, head, tree))
     return "\n\n".join(parts) + "\n"
 
 
 def _header_text(tree: Tree) -> str:
-    backbone = tree["backbone"]
-    seen = "HAS seen drawn cars" if backbone["seen_drawn_cars"] else "has not seen drawn cars"
-    low, high = backbone["input_range"]
-    size = backbone["image_size"]
     folds = "a separate set" if tree.get("separate_set") else f"{tree['folds']} folds"
     lines = [
         f"carclf {tree['carclf_version']}, model {tree['model']}",
         "",
-        f"backbone   {backbone['source']}: {backbone['where']}; {seen}",
-        f"           sha256 {backbone['sha256']}",
-        f"           {size} × {size} px, input range {low:g} to {high:g}, engine {backbone['engine']} "
-        f"{backbone['engine_version']}",
+        *_backbone_lines(tree["backbone"]),
+        *(f"masks      {name}: {architecture}" for name, architecture in tree.get("architectures", {}).items()),
         f"photos     {tree['photos']} in {tree['groups']} groups of near-duplicates and same cars; {folds}",
         *_seen_lines(tree.get("left_out_as_seen_in_training")),
         *_skipped_lines(tree["skipped"]),
@@ -60,6 +55,25 @@ def _header_text(tree: Tree) -> str:
         f"duration   {', '.join(f'{name} {seconds:.1f} s' for name, seconds in tree['duration_s'].items())}",
     ]
     return "\n".join(lines)
+
+
+def _backbone_lines(backbone: Tree) -> list[str]:
+    if backbone["source"] == "none":
+        return ["backbone   none: networks that look at the photo itself, trained from fresh weights"]
+    seen = "HAS seen drawn cars" if backbone["seen_drawn_cars"] else "has not seen drawn cars"
+    size, parts = backbone["image_size"], backbone.get("parts", [backbone])  # of a joined one each has its own range
+    ranges = [f"{low:g} to {high:g}" for low, high in (part["input_range"] for part in parts)]
+    engines = [f"{part['engine']} {part['engine_version']}" for part in parts]
+    return [
+        f"backbone   {backbone['source']}: {backbone['where']}; {seen}",
+        f"           sha256 {backbone['sha256']}",
+        f"           {size} × {size} px, input range {_each(ranges)}, engine {_each(engines)}",
+    ]
+
+
+def _each(values: Sequence[str]) -> str:
+    """The value that all parts of a backbone share, or every part's, in their order."""
+    return values[0] if len(set(values)) == 1 else " + ".join(values)
 
 
 def _seen_lines(seen: int | None) -> list[str]:
@@ -83,13 +97,17 @@ def _skipped_lines(skipped: Sequence[Tree]) -> list[str]:
     return lines
 
 
-def _head_text(name: str, head: Tree, separate: bool) -> str:
+def _head_text(name: str, head: Tree, tree: Tree) -> str:
+    separate = bool(tree.get("separate_set"))
     parts = [f"{name} {'=' * (RULE_WIDTH - len(name) - 1)}"]
     if not separate:
         parts[0] += "\n" + opening_lines(head)
     size = f"{name}: {head['kind']}, {head['photos']} labelled photos in {head['groups']} groups"
     if "photos_with_foreground" in head:
         size += f", {head['photos_with_foreground']} of them with foreground"
+    judged, folds = head["folds"], tree["folds"]
+    if not separate and len(judged) < folds:
+        size += f"; judged on folds {', '.join(map(str, judged))} of {folds} alone"
     parts += [size, _metrics_text(head), _labels_text(head), _confusion_text(head)]
     if head["choices"] and not separate:
         parts.append(_choices_text(head["choices"]))
@@ -129,6 +147,16 @@ def _metrics_text(head: Tree) -> str:
             "\ncalibration_error: after temperature; _raw: before it. A perfectly calibrated head would show "
             f"{mean}\nas mean and {pooled} pooled, by the luck of few photos in each of the 15 bins."
         )
+    if "nothing" in head:
+        nothing = {name: score(value) for name, value in head["nothing"].items()}
+        text += (
+            f"\nPredicting nothing scores dice_coef_multiclass {nothing['dice_coef_multiclass']} and "
+            f"categorical_crossentropy {nothing['categorical_crossentropy']}:\nboth count the background, as the "
+            "published projects report them. Dice, IoU, precision and recall are of the damage alone.\n"
+            f"Regions: found at IoU 0.5, with a probability of at least {head['min_probability']:g}; ap50, ap: COCO's, "
+            "of all regions;\nproduced_rate: a region was produced in a photo with the class, wherever it lies: the "
+            "published Mask R-CNN's accuracy."
+        )
     return text
 
 
@@ -144,16 +172,25 @@ def interval_cells(metric: Tree) -> tuple[str, str]:
     return f"± {score(half)}", f"[{score(low)}, {score(high)}]"
 
 
+LABEL_COLUMNS = ("precision", "recall", "f1", "ap", "auc", "threshold")
+CLASS_COLUMNS = ("precision", "recall", "f1", "iou", "boundary_f1", "threshold")
+REGION_COLUMNS = ("found", "ap50", "ap", "produced")
+
+
 def _labels_text(head: Tree) -> str:
-    unit = "photos" if head["kind"] == "segmentation" else "n"
-    keys = ("precision", "recall", "f1", "ap", "auc", "threshold")
-    rows = [["label", unit, *keys]]
-    for name, row in head["labels"].items():
-        rows.append([name, str(row["n"]), *(score(row[key]) for key in keys)])
-    text = aligned(rows)
-    if head["kind"] == "segmentation":
-        return text + "\nphotos: with the class; precision, recall and f1 (= Dice) of its pixels"
-    return text + "\nn: photos with the label; scores over all photos at once; threshold: mean over the folds"
+    if head["kind"] != "segmentation":
+        text = _table_of(head["labels"], "n", LABEL_COLUMNS)
+        return text + "\nn: photos with the label; scores over all photos at once; threshold: mean over the folds"
+    pixels = _table_of(head["labels"], "n", CLASS_COLUMNS, "photos")
+    regions = _table_of(head["labels"], "regions", REGION_COLUMNS)
+    return f"{pixels}\nphotos: with the class; precision, recall, f1 (= Dice) and iou of its pixels\n\n{regions}"
+
+
+def _table_of(labels: Tree, count: str, columns: Sequence[str], called: str = "") -> str:
+    rows = [["label", called or count, *columns]]
+    for name, row in labels.items():
+        rows.append([name, str(row[count]), *(score(row[key]) for key in columns)])
+    return aligned(rows)
 
 
 def _confusion_text(head: Tree) -> str:

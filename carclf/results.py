@@ -1,13 +1,15 @@
 """results.txt, results.json and pictures, written from nothing but the files of run directories."""
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from carclf.compare import compare_models, comparison_text
-from carclf.metrics import MaskCounts, Record
+from carclf.mask_metrics import MaskCounts
+from carclf.mask_tables import write_mask_tables
+from carclf.metrics import Record
 from carclf.plots import plot_confusion, plot_history, plot_reliability
 from carclf.records import read_history, read_mask_counts, read_predictions
 from carclf.report import OPENING_METRIC, head_results, mask_results, run_results
@@ -43,6 +45,7 @@ def make_results(run: RunDir, header: Mapping[str, Any], heads: Mapping[str, tup
         choices = run.read_json(f"{name}/choices.json")
         if isinstance(record, MaskCounts):
             trees[name] = mask_results(record, history, choices, header["seed"])
+            write_mask_tables(run, name, trees[name], history)
         else:
             trees[name] = head_results(record, history, choices, none_label, header["seed"])
     return run_results({**header, "duration_s": _durations(run, heads)}, trees)
@@ -55,14 +58,38 @@ def _durations(run: RunDir, heads: Iterable[str]) -> dict[str, float]:
     return seconds | {"total": sum(seconds.values())}
 
 
-def write_results(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]], seed: int) -> None:
-    """Writes results.json and results.txt of every model; with several models each says how they compare."""
-    heads = next(iter(trees.values()))["heads"]
-    comparison = {}
-    if len(runs) > 1:
-        for name, head in heads.items():
-            records = {model: read_record(run, name, head["kind"]) for model, run in runs.items()}
+def write_results(
+    runs: Mapping[str, RunDir],
+    trees: Mapping[str, dict[str, Any]],
+    same_masks: Mapping[str, Sequence[str]],
+    seed: int,
+) -> None:
+    """Writes results.json and results.txt of every run; where several answer the same, each says how they compare.
+
+    Args:
+        runs: name -> run.
+        trees: name -> results.
+        same_masks: segmentation head -> it and those that answer its masks, too, with other architectures.
+        seed: of the intervals.
+    """
+    comparison: dict[str, Any] = {}
+    for name in dict.fromkeys(name for tree in trees.values() for name in tree["heads"]):
+        answered = {model: tree["heads"][name] for model, tree in trees.items() if name in tree["heads"]}
+        if len(answered) > 1:
+            head = next(iter(answered.values()))
+            records = {model: read_record(runs[model], name, head["kind"]) for model in answered}
             comparison[name] = compare_models(records, head.get("none_label"), seed)
+    for owner, heads in same_masks.items():
+        rivals = {
+            f"{model} {name}": read_record(runs[model], name, "segmentation")
+            for name in heads
+            for model, tree in trees.items()
+            if name in tree["heads"]
+        }
+        first, *others = rivals
+        for other in others:  # pair by pair, as some may have judged fewer folds
+            pair = {model: rivals[model] for model in (first, other)}
+            comparison[f"{owner} or {other}"] = compare_models(pair, None, seed)
     for model, run in runs.items():
         tree, text = trees[model], results_text(trees[model])
         if comparison:

@@ -151,3 +151,9 @@ def dice(counts: Array) -> Array:
 def iou(counts: Array) -> Array:
     """(..., 3) true positive, false positive, false negative -> TP / (TP + FP + FN); NaN if all are 0."""
     return ratio(counts[..., 0], counts.sum(axis=-1))
+
+
+def presence_confusion(truth: Array, decided: Array) -> Array:
+    """Counts (C, 2, 2) [[off as off, off as on], [on as off, on as on]] of two (n, C) arrays of 0 and 1."""
+    both = np.stack([1 - truth, truth]), np.stack([1 - decided, decided])
+    return np.asarray(np.einsum("tnc,dnc->ctd", *both))

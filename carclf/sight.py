@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from carclf.backbone import Backbone, LoadOptions, load_backbone
-from carclf.config import BackboneConfig
+from carclf.backbone import Backbone, LoadOptions, load_backbone, range_of
+from carclf.config_backbones import BackboneConfig
 from carclf.dataset import Dataset, drop_photos
-from carclf.errors import PhotoError
+from carclf.errors import BackboneError, PhotoError, raise_all
 from carclf.features import Features, MapRequest, extract_features, features_key
 from carclf.hub import Source, find_backbone
+from carclf.joined import join_backbones, join_sources
 from carclf.scores import Array
 
 BACKBONE = "backbone.json"
@@ -27,10 +28,11 @@ class Sight:
         backbone: facts of backbone.json.
         key: names the way the features were computed.
         vectors: float32 (views, n, num_features).
-        group_vectors: the same without the cells of the grid; no features of the embedded backbone, to which different
-            cars look alike: then bytes, dHash and the group column tell who belongs together.
+        group_vectors: the same without the cells of the grid; no features where the embedded backbone stands in, to
+            which different cars look alike: then bytes, dHash and the group column tell who belongs together.
         maps: level -> float16 memmap (rows, h, w, c), of the photos with a mask target.
         map_rows: level -> int64 (views, n): a photo's row in its map, -1 where it has none.
+        network: the backbone itself.
     """
 
     dataset: Dataset
@@ -40,30 +42,69 @@ class Sight:
     group_vectors: Array
     maps: dict[str, Array]
     map_rows: dict[str, Array]
+    network: Backbone
 
 
-def find_source(config: BackboneConfig, name: str, embedded_fallback: bool) -> Source:
-    """Finds the SavedModel of a backbone.
+def find_source(backbones: Mapping[str, BackboneConfig], name: str, embedded_fallback: bool) -> Source:
+    """Finds the SavedModel of a backbone, or of all parts of a joined one.
+
+    Args:
+        backbones: those of the config, by name.
+        name: of the one that is wanted.
+        embedded_fallback: whether the small backbone that comes with the project may stand in.
 
     Raises:
-        BackboneError: says everything that was tried and how to mend it.
+        BackboneError: says everything that was tried and how to mend it, of all missing parts at once.
     """
-    return find_backbone(name, config.local, config.handle, config.sha256, embedded_fallback)
+    config = backbones[name]
+    if config.joined is None:
+        return find_backbone(name, config.local, config.handle, config.sha256, embedded_fallback)
+    parts: list[tuple[Source, tuple[float, float]]] = []
+    problems: list[str] = []
+    for part in config.joined:
+        try:
+            source = find_source(backbones, part, embedded_fallback)
+            parts.append((source, range_of(source, backbones[part].input_range)))
+        except BackboneError as error:
+            problems += str(error).splitlines()
+    raise_all(BackboneError, problems)
+    return join_sources(name, parts)
 
 
 def open_backbone(
-    config: BackboneConfig, source: Source, options: LoadOptions, known: Mapping[str, Any] | None = None
+    backbones: Mapping[str, BackboneConfig],
+    source: Source,
+    options: LoadOptions,
+    known: Mapping[str, Any] | None = None,
 ) -> Backbone:
-    """Loads a backbone; a run that has begun (`known`: its backbone.json) keeps its engine."""
+    """Loads a backbone.
+
+    Args:
+        backbones: those of the config, by name.
+        source: what find_source found.
+        options: grid, threads and cache, those of a joined backbone for all its parts.
+        known: backbone.json of a run that has begun, which keeps its engines.
+    """
+    size = backbones[source.name].image_size
+    if not source.parts:
+        return _load(backbones[source.name], source, size, options, known)
+    begun = {facts["name"]: facts for facts in (known or {}).get("parts", [])}
+    parts = [_load(backbones[part.name], part, size, options, begun.get(part.name)) for part in source.parts]
+    return join_backbones(source, parts)
+
+
+def _load(
+    config: BackboneConfig, source: Source, image_size: int, options: LoadOptions, known: Mapping[str, Any] | None
+) -> Backbone:
     engine = config.engine
     if engine == "auto" and known is not None and known["sha256"] == source.sha256:
         engine = known["engine"]
-    return load_backbone(source, config.image_size, config.input_range, engine, options)
+    return load_backbone(source, image_size, config.input_range, engine, options)
 
 
 def describe(backbone: Backbone) -> dict[str, Any]:
-    """The facts of backbone.json."""
-    return {
+    """The facts of backbone.json; those of a joined backbone hold its parts' under "parts"."""
+    facts = {
         "name": backbone.source.name,
         "source": backbone.source.source,
         "where": backbone.source.where,
@@ -79,6 +120,7 @@ def describe(backbone: Backbone) -> dict[str, Any]:
         "map_shapes": {level: list(shape) for level, shape in backbone.map_shapes.items()},
         "range_warning": backbone.range_warning,
     }
+    return facts | ({"parts": [describe(part) for part in backbone.parts]} if backbone.parts else {})
 
 
 def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache_dir: Path) -> Sight:
@@ -88,9 +130,8 @@ def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache
         PhotoError: if a photo cannot be read and `request.on_bad_photo` is "stop".
     """
     wanted = np.zeros(len(dataset.photos), bool)
-    for head in dataset.heads.values():
-        if head.kind == "segmentation":
-            wanted |= head.labelled
+    for name in request.mask_heads:
+        wanted |= dataset.heads[name].labelled
     positions = np.flatnonzero(wanted)
     maps = MapRequest(positions.tolist(), request.levels, request.map_views) if len(positions) else None
     features = extract_features(backbone, dataset.photos, request.views, cache_dir, maps, request.workers)
@@ -102,9 +143,10 @@ def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache
         describe(backbone),
         features_key(backbone),
         features.vectors[:, kept],
-        features.vectors[:, kept, : 0 if backbone.source.source == "embedded" else backbone.num_plain],
+        features.vectors[:, kept, : 0 if backbone.source.is_embedded else backbone.num_plain],
         dict(features.maps),
         {level: _spread(features, level, positions, len(dataset.photos))[:, kept] for level in features.maps},
+        backbone,
     )
 
 
@@ -114,6 +156,7 @@ class SightRequest:
 
     Attributes:
         views: 2 = the mirrored photo's vectors, too.
+        mask_heads: whose labelled photos' maps are wanted.
         levels: the maps.
         map_views: 2 = the mirrored photo's maps, too.
         workers: threads.
@@ -121,6 +164,7 @@ class SightRequest:
     """
 
     views: int
+    mask_heads: tuple[str, ...]
     levels: tuple[str, ...]
     map_views: int
     workers: int

@@ -63,8 +63,8 @@ def split_photos(
         _write_groups(run, dataset, vectors, settings.group_similarity, workers, inputs)
     group = run.read_table(GROUPS, ("photo",))["group"].to_numpy(np.int64)
     targets = stratified(dataset, np.arange(len(dataset.photos)))
-    names = {name: head.label_set.names if name in targets else () for name, head in dataset.heads.items()}
-    names |= {name: ("mask",) for name, head in dataset.heads.items() if head.kind == "segmentation"}
+    names = {name: dataset.heads[name].label_set.names for name in targets}
+    names |= {name: ("mask",) for name in targets if dataset.heads[name].kind == "segmentation"}
     inputs |= {"labels": {name: each.tolist() for name, each in targets.items()}, "group": group.tolist()}
     inputs |= {"folds": settings.folds, "seed": settings.seed}
     given = None if settings.folds_file is None else _given_folds(run, settings.folds_file, dataset, group)
@@ -142,6 +142,7 @@ def stratified(dataset: Dataset, photos: Array) -> dict[str, Array]:
     return {
         name: head.targets[photos][:, None] if head.kind == "segmentation" else head.targets[photos]
         for name, head in dataset.heads.items()
+        if head.masks_of is None  # or the masks of one head would count twice
     }
 
 

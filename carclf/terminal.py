@@ -2,21 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
+from carclf.asking import list_photos, prompt_for_photos
 from carclf.errors import CarclfError, PhotoError
-from carclf.images import read_full_photo
-from carclf.mask_images import write_png
-from carclf.plots import paint_mask
-from carclf.predict import Answer, Predictor, list_photos, prompt_for_photos
+from carclf.predict import Predictor
 from carclf.report_text import results_text
 from carclf.results import summary_rows
+from carclf.saying import Answer
 
 ALL_ANSWERED, SOME_NOT = 0, 2
 PIPED_WIDTH = 120  # columns of a table that no terminal limits
@@ -46,34 +44,14 @@ def print_evaluation(tree: Mapping[str, Any]) -> None:
     print(results_text(dict(tree)), end="")
 
 
-class Overlays:
-    """Writes each photo with its masks drawn over it, in one folder; photos of the same name get distinct files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._owners: dict[str, Path] = {}  # name of a picture, in small letters -> its photo
+class Output(Protocol):
+    """Something that is written of every answer."""
 
     def write(self, answer: Answer) -> None:
-        """Writes <photo>_<head>.png for each mask; <photo>-2_<head>.png if another photo has that name.
-
-        Raises:
-            RunDirError: if a picture cannot be written.
-        """
-        if not answer.masks:
-            return
-        photo = read_full_photo(answer.path)
-        for head, mask in answer.masks.items():
-            write_png(self.folder / self._name(answer.path, head), paint_mask(photo, mask))
-
-    def _name(self, photo: Path, head: str) -> str:
-        for number in count(1):
-            name = f"{photo.stem}{f'-{number}' if number > 1 else ''}_{head}.png"
-            if self._owners.setdefault(name.lower(), photo) == photo:
-                return name
-        raise AssertionError("count never ends")
+        """Writes it."""
 
 
-def print_answers(answers: Iterable[Answer | PhotoError], overlays: Overlays | None) -> int:
+def print_answers(answers: Iterable[Answer | PhotoError], outputs: Sequence[Output] = ()) -> int:
     """Prints one answer per photo, as it comes; errors go to stderr. Returns the exit code."""
     readable = sys.stdout.isatty()
     code = ALL_ANSWERED
@@ -83,20 +61,20 @@ def print_answers(answers: Iterable[Answer | PhotoError], overlays: Overlays | N
             code = SOME_NOT
             continue
         print(_readable(answer) if readable else _json_line(answer.fields), flush=True)
-        if overlays is not None:
-            try:
-                overlays.write(answer)
-            except PhotoError as error:  # the file changed since it was answered
-                print(error, file=sys.stderr)
-                code = SOME_NOT
+        try:
+            for output in outputs:
+                output.write(answer)
+        except PhotoError as error:  # the file changed since it was answered
+            print(error, file=sys.stderr)
+            code = SOME_NOT
     return code
 
 
-def answer_prompts(predictor: Predictor, overlays: Overlays | None) -> int:
+def answer_prompts(predictor: Predictor, outputs: Sequence[Output] = ()) -> int:
     """Asks for one photo after the other and answers each at once, whatever was wrong with one before."""
     for path in prompt_for_photos():
         try:
-            print_answers(predictor.predict(list_photos([path])), overlays)
+            print_answers(predictor.predict(list_photos([path])), outputs)
         except CarclfError as error:
             print(error, file=sys.stderr)
     return ALL_ANSWERED
@@ -127,7 +105,10 @@ def _said(head: Mapping[str, Any]) -> tuple[str, str]:
     """The answer of a head, and what stands behind it."""
     if head["kind"] == "segmentation":
         shares = [f"{label} {share:.1f} %" for label, share in head["percent"].items()]
-        return f"{head['damaged_percent']:.1f} % of the photo", ", ".join(shares)
+        regions = [f"{each['class']} {100 * each['probability']:.0f} %" for each in head["regions"]]
+        left_out = [f"{head['regions_left_out']} less sure"] if head["regions_left_out"] else []
+        told = f"; regions: {', '.join(regions + left_out)}" if regions or left_out else ""
+        return f"{head['damaged_percent']:.1f} % of the photo", f"{', '.join(shares)}{told}"
     said = head["label"] if head["kind"] == "categorical" else ", ".join(head["labels"]) or "none"
     ranked = sorted(head["probabilities"].items(), key=lambda item: -item[1])
     return said, ", ".join(f"{label} {100 * probability:.0f} %" for label, probability in ranked)

@@ -1,24 +1,27 @@
-"""Opens a trained run: its backbone as it was in training, its k heads, its k mask decoders."""
+"""Opens a trained run: its backbone as it was in training, its k heads, its k mask networks."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from carclf.backbone import Backbone
-from carclf.config import Config
+from carclf.config_heads import HeadConfig
 from carclf.errors import RunDirError
 from carclf.files import digest
 from carclf.heads import Head
-from carclf.labels import LabelSet
-from carclf.mask_judging import fold_file
-from carclf.predict import MaskHead
+from carclf.labels import read_label_file
+from carclf.mask_fold import fold_file, make_looking, read_decoder, region_settings
+from carclf.mask_heads import MaskHead
+from carclf.masks.answers import Decider
 from carclf.records import read_head
 from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.sight import BACKBONE, describe
 
 AS_TRAINED = ("sha256", "image_size", "input_range", "grid")
-LOOKED_AT = (("training", "views"), ("mask_training", "views"), ("mask_training", "levels"))
+MASK_AS_TRAINED = ("architecture", "tile", "overlap")
+TRAINING_AS_TRAINED = ("views", "levels")
 
 
 def check_backbone(run: RunDir, backbone: Backbone) -> None:
@@ -30,41 +33,64 @@ def check_backbone(run: RunDir, backbone: Backbone) -> None:
     known, now = run.read_json(BACKBONE), describe(backbone)
     for key in AS_TRAINED:
         given = list(now[key]) if isinstance(now[key], tuple) else now[key]
-        if known[key] != given:
-            raise RunDirError(
-                f"{run.path}: was trained with {key} {known[key]}, the config now gives {given}. "
-                f"Set it back, or train again: python main.py --config …"
-            )
+        _compare(run, key, known[key], given)
 
 
-def check_config(run: RunDir, config: Config) -> None:
-    """Makes sure that as many views and the same maps are looked at as in training.
+def check_config(run: RunDir, config: Mapping[str, Any], heads: Mapping[str, HeadConfig]) -> None:
+    """Makes sure that as many views and the same maps are looked at as in training, by the same networks.
+
+    Args:
+        run: the trained run.
+        config: the whole config as it is now, as JSON values.
+        heads: those of the run.
 
     Raises:
         RunDirError: names what differs.
     """
-    known, now = run.read_json("config.json"), config.model_dump(mode="json")
-    for section, key in LOOKED_AT:
-        if known[section][key] != now[section][key]:
-            raise RunDirError(
-                f"{run.path}: was trained with {section}.{key} {known[section][key]}, the config now says "
-                f"{now[section][key]}. Set it back, or train again: python main.py --config …"
-            )
+    known = run.read_json("config.json")
+    _compare(run, "training.views", known["training"]["views"], config["training"]["views"])
+    for name, head in heads.items():
+        before, now = known["heads"].get(name), config["heads"][name]
+        if before is None or head.kind != "segmentation" or before["kind"] != head.kind:
+            continue  # what was not trained is told elsewhere
+        for key in MASK_AS_TRAINED:
+            _compare(run, f"heads.{name}.{key}", before[key], now[key])
+        for key in TRAINING_AS_TRAINED:
+            place = f"heads.{name}.mask_training.{key}"
+            _compare(run, place, before["mask_training"][key], now["mask_training"][key])
 
 
-def read_heads(run: RunDir, kinds: Mapping[str, str]) -> dict[str, Head]:
-    """Reads the classification heads among name -> kind."""
-    return {name: read_head(run, name) for name, kind in kinds.items() if kind != "segmentation"}
+def _compare(run: RunDir, key: str, known: object, now: object) -> None:
+    if known != now:
+        raise RunDirError(
+            f"{run.path}: was trained with {key} {known}, the config now gives {now}. "
+            f"Set it back, or train again: python main.py --config …"
+        )
 
 
-def read_mask_head(run: RunDir, name: str, label_set: LabelSet, views: int) -> MaskHead:
-    """Reads the k decoders of a segmentation head.
+def read_heads(run: RunDir, heads: Mapping[str, HeadConfig]) -> dict[str, Head]:
+    """Reads the classification heads among `heads`."""
+    return {name: read_head(run, name) for name, head in heads.items() if head.kind != "segmentation"}
+
+
+def read_mask_heads(
+    run: RunDir, heads: Mapping[str, HeadConfig], backbones: Mapping[str, Backbone]
+) -> dict[str, MaskHead]:
+    """Reads the segmentation heads among `heads`; backbones: head -> what it looks through."""
+    return {
+        name: read_mask_head(run, name, head, backbones[name])
+        for name, head in heads.items()
+        if head.kind == "segmentation"
+    }
+
+
+def read_mask_head(run: RunDir, name: str, head: HeadConfig, backbone: Backbone) -> MaskHead:
+    """Reads the k networks of a segmentation head.
 
     Raises:
         RunDirError: if they were trained for other classes.
     """
-    from carclf.masks.decoder import MaskDecoder
-
+    label_set = read_label_file(head.labels)
     decoders, thresholds = [], []
     for fold in range(len(run.read_json(f"{name}/choices.json"))):
         arrays = run.read_arrays(fold_file(name, fold))
@@ -74,24 +100,25 @@ def read_mask_head(run: RunDir, name: str, label_set: LabelSet, views: int) -> M
                 f"{run.path / name}: was trained for {', '.join(names)}; {label_set.path} has "
                 f"{', '.join(label_set.names)}. Put the label file back, or train again."
             )
-        prefix = "decoder:"
-        parts = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
-        decoders.append(MaskDecoder.from_arrays(parts))
+        decoders.append(read_decoder(arrays))
         thresholds.append(arrays["thresholds"])
-    levels = tuple(decoders[0].spec.map_shapes)
-    return MaskHead(label_set, tuple(decoders), np.mean(thresholds, axis=0), levels, views)
+    decider = Decider(np.mean(thresholds, axis=0), region_settings(head.mask))
+    looking = make_looking(head.mask, backbone)
+    return MaskHead(label_set, tuple(decoders), decider, looking, head.mask.regions.min_probability)
 
 
-def model_digest(backbone: Backbone, heads: Mapping[str, Head], mask_heads: Mapping[str, MaskHead]) -> str:
-    """SHA-256 over everything that decides an answer."""
-    facts = describe(backbone)
-    parts: list[object] = [[facts[key] for key in (*AS_TRAINED, "engine", "engine_version")]]
+def model_digest(backbone: Backbone | None, heads: Mapping[str, Head], mask_heads: Mapping[str, MaskHead]) -> str:
+    """SHA-256 over everything that decides an answer; `backbone`: None if all heads look at pixels."""
+    facts = describe(backbone) if backbone is not None else {}
+    parts: list[object] = [[facts.get(key) for key in (*AS_TRAINED, "engine", "engine_version")]]
     for name, head in heads.items():
         parts.append([name, head.label_set.names, head.label_set.mirror])
         parts += [[which, _hex(array)] for which, array in head.arrays().items()]
     for name, mask_head in mask_heads.items():
         arrays = [array for decoder in mask_head.decoders for array in decoder.to_arrays().values()]
-        parts.append([name, mask_head.label_set.names, mask_head.views, _hex(mask_head.thresholds)])
+        looking, decider = mask_head.looking, mask_head.decider
+        parts.append([name, mask_head.label_set.names, looking.views, looking.tile, looking.overlap])
+        parts.append([_hex(decider.thresholds), vars(decider.regions), mask_head.min_probability])
         parts += [_hex(array) for array in arrays]
     return digest(parts)
 

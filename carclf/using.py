@@ -3,29 +3,43 @@
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from carclf.app import CACHE, backbone_options, make_header, num_workers, sight_request, warn_of_skipped
+from carclf.app import (
+    CACHE,
+    backbone_options,
+    make_header,
+    mask_heads_among,
+    num_workers,
+    sight_request,
+    warn_of_skipped,
+)
 from carclf.backbone import Backbone
-from carclf.config import Config, HeadConfig
+from carclf.config import Config
+from carclf.config_checks import STANDALONE
 from carclf.config_data import AnnotationConfig
+from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, ConfigError, LabelError, RunDirError, did_you_mean, raise_all
 from carclf.evaluate import evaluate_head, evaluate_masks, group_set
 from carclf.files import write_json, write_text
-from carclf.labels import read_label_file, read_label_table
+from carclf.heads import Head
+from carclf.labels import read_label_table
+from carclf.mask_heads import MaskHead
 from carclf.mask_judging import read_mask_sums
-from carclf.predict import MaskHead, Predictor
+from carclf.pixels import open_pixels
+from carclf.predict import Predictor
 from carclf.report import run_results
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.sight import BACKBONE, Sight, find_source, look_at, open_backbone
 from carclf.splits import seen_before
-from carclf.trained import check_backbone, check_config, model_digest, read_heads, read_mask_head
+from carclf.trained import check_backbone, check_config, model_digest, read_heads, read_mask_heads
 
 LOG = logging.getLogger(__name__)
 
@@ -41,38 +55,57 @@ def open_predictor(config: Config, model: str | None = None) -> Predictor:
         ConfigError: if there is no such model.
         RunDirError: if it is not trained, or was trained otherwise than the config says now.
     """
-    run, backbone = _open(config, model)
-    run.check_finished(config.heads)
-    heads = read_heads(run, {name: head.kind for name, head in config.heads.items()})
-    mask_heads = {
-        name: read_mask_head(run, name, read_label_file(head.labels), config.mask_training.views)
-        for name, head in config.heads.items()
-        if head.kind == "segmentation"
-    }
+    name = _choose(config, model)
+    backbone = _open_backbone(config, name) if name in config.models else None
+    heads: dict[str, Head] = {}
+    mask_heads: dict[str, MaskHead] = {}
+    for run_name in (name, STANDALONE) if name in config.models and config.standalone else (name,):
+        run = RunDir(config.results / run_name)
+        own = config.standalone if run_name == STANDALONE else config.on_backbones
+        check_config(run, config.model_dump(mode="json"), own)
+        run.check_finished(own)
+        heads |= read_heads(run, own)
+        mask_heads |= read_mask_heads(run, own, _looked_through(own, backbone))
+    ordered = {head: mask_heads[head] for head in config.heads if head in mask_heads}
     return Predictor(
-        run.path.name,
-        model_digest(backbone, heads, mask_heads),
+        name,
+        model_digest(backbone, heads, ordered),
         backbone,
         config.training.views,
         heads,
-        mask_heads,
+        ordered,
         num_workers(config),
     )
 
 
-def _open(config: Config, model: str | None) -> tuple[RunDir, Backbone]:
-    name = model or config.models[0]
-    if name not in config.models:
-        raise ConfigError(
-            f'--model "{name}" is not one of {", ".join(config.models)}.{did_you_mean(name, config.models)}'
-        )
+def _choose(config: Config, model: str | None) -> str:
+    """The run that answers; one of a model answers with the heads without a backbone, too."""
+    name = model or config.first_run
+    if name not in config.runs:
+        raise ConfigError(f'--model "{name}" is not one of {", ".join(config.runs)}.{did_you_mean(name, config.runs)}')
+    return name
+
+
+def _open_backbone(config: Config, name: str) -> Backbone:
     run = RunDir(config.results / name)
     known = run.read_json(BACKBONE)
-    check_config(run, config)
-    source = find_source(config.backbones[name], name, config.embedded_fallback)
-    backbone = open_backbone(config.backbones[name], source, backbone_options(config, name), known)
+    source = find_source(config.backbones, name, config.embedded_fallback)
+    backbone = open_backbone(config.backbones, source, backbone_options(config, name), known)
     check_backbone(run, backbone)
-    return run, backbone
+    return backbone
+
+
+def _looked_through(heads: Mapping[str, HeadConfig], backbone: Backbone | None) -> dict[str, Backbone]:
+    """Segmentation head -> what it looks through: the backbone, or the pixels of a size."""
+    pixels: dict[int, Backbone] = {}
+    found: dict[str, Backbone] = {}
+    for name, head in mask_heads_among(heads).items():
+        if head.from_pixels:
+            size = head.mask.image_size
+            found[name] = pixels.setdefault(size, open_pixels(size))
+        elif backbone is not None:
+            found[name] = backbone
+    return found
 
 
 def evaluate_config(
@@ -91,21 +124,25 @@ def evaluate_config(
         the tree of evaluation.json.
     """
     started = time.perf_counter()
-    asked = _asked(config, labels, annotations)
+    answering = config.heads if _choose(config, model) in config.models else config.standalone
+    asked = _asked(answering, labels, annotations)
     workers, seed = num_workers(config), config.cross_validation.seed
-    dataset = make_dataset(photos, labels, asked, annotations, "skip", workers)
+    owners = {head.masks_of: config.heads[head.masks_of] for head in asked.values() if head.masks_of is not None}
+    dataset = make_dataset(photos, labels, owners | asked, annotations, "skip", workers)
     read_mask_sums(dataset)
+    dataset = replace(dataset, heads={name: dataset.heads[name] for name in asked})
     for note in dataset.notes:
         LOG.warning("%s", note)
     predictor = open_predictor(config, model)
     run = RunDir(config.results / predictor.model)
     _check_classes(run, predictor, dataset, asked)
-    sight = look_at(predictor.backbone, dataset, sight_request(config, "skip"), config.results / CACHE)
+    sights = _look(config, predictor, dataset)
+    sight = next(iter(sights.values()))
     warn_of_skipped(sight.dataset)
     similarity = config.cross_validation.group_similarity
     seen = seen_before(run, sight.dataset, sight.group_vectors, similarity, workers)
     rows = (np.flatnonzero(~seen), group_set(sight, similarity, workers))
-    trees = _score(run, predictor, sight, rows, seed)
+    trees = _score(config, predictor, sights, rows)
     header = make_header(run, sight, rows[1][rows[0]], seed) | {"folds": 1, "separate_set": True}
     header |= {"duration_s": {"total": round(time.perf_counter() - started, 3)}}
     header |= {"model_sha256": predictor.model_sha256}
@@ -116,28 +153,48 @@ def evaluate_config(
     return tree
 
 
+def _look(config: Config, predictor: Predictor, dataset: Dataset) -> dict[int, Sight]:
+    """What each of the model's backbones sees in a separate set: its id -> sight, the model's own first."""
+    sights: dict[int, Sight] = {}
+    for backbone in predictor.backbones:
+        mine = {
+            name: config.heads[name]
+            for name, head in predictor.mask_heads.items()
+            if head.looking.backbone is backbone and name in dataset.heads
+        }
+        request = sight_request(config, mine, "skip")
+        sights[id(backbone)] = look_at(backbone, dataset, request, config.results / CACHE)
+        dataset = sights[id(backbone)].dataset
+    return sights
+
+
 def _score(
-    run: RunDir, predictor: Predictor, sight: Sight, rows: tuple[Array, Array], seed: int
+    config: Config, predictor: Predictor, sights: Mapping[int, Sight], rows: tuple[Array, Array]
 ) -> dict[str, dict[str, Any]]:
     """The results of every head of the set."""
-    trees = {}
-    for name in _scorable(sight.dataset, rows[0]):
+    trees, seed = {}, config.cross_validation.seed
+    first = next(iter(sights.values()))
+    for name in _scorable(first.dataset, rows[0]):
+        run = RunDir(config.results / (STANDALONE if config.heads[name].from_pixels else predictor.model))
         if name in predictor.heads:
-            trees[name] = evaluate_head(run, name, predictor.heads[name], sight, rows, seed)
+            trees[name] = evaluate_head(run, name, predictor.heads[name], first, rows, seed)
         else:
-            trees[name] = evaluate_masks(run, name, predictor.mask_heads[name], sight, rows, seed)
+            head = predictor.mask_heads[name]
+            trees[name] = evaluate_masks(run, name, head, sights[id(head.looking.backbone)], rows, seed)
     return trees
 
 
-def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]) -> dict[str, HeadConfig]:
-    """The heads that the set is labelled for; says which are left out.
+def _asked(
+    heads: Mapping[str, HeadConfig], labels: Path, annotations: Sequence[AnnotationConfig]
+) -> dict[str, HeadConfig]:
+    """Those of the heads that answer which the set is labelled for; says which are left out.
 
     Raises:
         LabelError: if it is labelled for none.
     """
     annotated, columns = {annotation.head for annotation in annotations}, read_label_table(labels).columns
-    asked = {name: head for name, head in config.heads.items() if _is_labelled(name, head, annotated, columns)}
-    left = [name for name in config.heads if name not in asked]
+    asked = {name: head for name, head in heads.items() if _is_labelled(name, head, annotated, columns)}
+    left = [name for name in heads if name not in asked]
     if not asked:
         raise LabelError(
             f"{labels.name}: is labelled for none of {', '.join(left)}. Its columns: {', '.join(columns) or 'none'}."
@@ -150,7 +207,7 @@ def _asked(config: Config, labels: Path, annotations: Sequence[AnnotationConfig]
 def _is_labelled(name: str, head: HeadConfig, annotated: Set[str], columns: Collection[str]) -> bool:
     if head.derived is not None:
         return annotated >= {head.derived.of, head.derived.by or head.derived.of}
-    return name in annotated if head.kind == "segmentation" else head.column in columns
+    return (head.masks_of or name) in annotated if head.kind == "segmentation" else head.column in columns
 
 
 def _scorable(dataset: Dataset, judged: Array) -> list[str]:

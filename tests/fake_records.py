@@ -1,12 +1,16 @@
 """Made-up records of a plausible run, for the tests of everything that reads records."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from carclf.metrics import MaskCounts, Predictions
-from carclf.scores import sigmoid, softmax
+from carclf.mask_metrics import MaskCounts, MaskScores
+from carclf.masks.photo_scores import join_scores
+from carclf.metrics import Predictions
+from carclf.region_scores import JudgedRegions
+from carclf.scores import Array, sigmoid, softmax
 
 SEVERITY = ("minor", "moderate", "severe", "whole")
 
@@ -48,7 +52,7 @@ def make_predictions(
 
 
 def make_mask_counts(class_names: Sequence[str] = ("damage",), num_photos: int = 120, seed: int = 0) -> MaskCounts:
-    """Pixel counts of photos of 5,000 pixels, every second one without damage."""
+    """What was counted in photos of 5,000 pixels, every second one without damage."""
     random = np.random.default_rng(seed)
     groups = np.sort(random.integers(0, num_photos, num_photos))
     shape = (num_photos, len(class_names))
@@ -57,17 +61,67 @@ def make_mask_counts(class_names: Sequence[str] = ("damage",), num_photos: int =
     hits = (area * random.random(shape)).astype(np.int64)
     false = np.where(random.random(shape) < np.where(damaged, 0.9, 0.1), random.integers(1, 300, shape), 0)
     none = np.zeros_like(area)
-    constants = [
-        np.stack([none, none, area], axis=-1),
-        np.stack([area, 5000 - area, none], axis=-1),
-        np.stack([area // 2, none + 400, area - area // 2], axis=-1),
-    ]
+    true_counts = np.where(damaged, random.integers(1, 4, shape), 0)
+    constants = {
+        "nothing": np.stack([none, none, area], axis=-1),
+        "everything": np.stack([area, 5000 - area, none], axis=-1),
+        "mean_mask": np.stack([area // 2, none + 400, area - area // 2], axis=-1),
+    }
     return MaskCounts(
         class_names=tuple(class_names),
         photos=tuple(f"{i:04d}.jpg" for i in range(num_photos)),
         groups=groups,
         folds=groups % 5,
-        counts=np.stack([hits, false, area - hits], axis=-1),
-        baselines=np.stack(constants),
         pixels=np.full(num_photos, 5000),
+        scores=make_mask_scores(np.stack([hits, false, area - hits], axis=-1), true_counts, random),
+        baselines={name: make_mask_scores(counts, true_counts, random, name) for name, counts in constants.items()},
+        min_probability=0.5,
+    )
+
+
+def make_mask_scores(counts: Array, true_counts: Array, random: np.random.Generator, answer: str = "") -> MaskScores:
+    """Scores that go with pixel counts; `answer`: the name of a constant one, which finds hardly any region."""
+    drawn, true = counts[..., :2].sum(axis=-1) // 8, counts[..., (0, 2)].sum(axis=-1) // 8
+    near = counts[..., 0] // 10
+    soft = np.stack([1 - counts[..., 1:].sum(axis=(1, 2)) / 5000, random.random(len(counts))], axis=1)
+    if answer == "everything":
+        soft[:] = np.nan
+    return MaskScores(
+        counts=counts,
+        boundaries=np.stack([drawn, np.minimum(near, drawn), true, np.minimum(near, true)], axis=-1),
+        soft=soft,
+        regions=make_regions(true_counts, random, 0 if answer == "nothing" else 1 if answer else 3),
+    )
+
+
+def make_regions(true_counts: Array, random: np.random.Generator, most: int) -> JudgedRegions:
+    """Up to `most` found regions of every class in every photo; what is found well is found well at lower IoUs, too."""
+    rows: list[tuple[int, int, float, Array]] = []
+    for photo, class_place in np.ndindex(true_counts.shape):
+        for place in range(int(random.integers(0, most + 1))):
+            level = int(random.integers(0, 11)) if place < true_counts[photo, class_place] else 0
+            rows.append((photo, class_place + 1, float(np.float32(random.random())), np.arange(10) < level))
+    photos, class_ids, probabilities = (np.array([row[k] for row in rows]) for k in range(3))
+    return JudgedRegions(
+        photos=photos.astype(np.int64),
+        class_ids=class_ids.astype(np.int64),
+        probabilities=probabilities.astype(np.float64),
+        matched=np.array([row[3] for row in rows], bool).reshape(len(rows), 10),
+        true_counts=true_counts,
+    )
+
+
+def repeat_photos(counts: MaskCounts, times: Array) -> MaskCounts:
+    """The photos, each as often as int (n,) says; `rows` takes each at most once."""
+    index = np.repeat(np.arange(len(counts.photos)), times)
+    num_classes = len(counts.class_names)
+    single = [counts.scores.rows(np.array([row])) for row in index]
+    return replace(
+        counts,
+        photos=tuple(f"{place} {counts.photos[row]}" for place, row in enumerate(index)),
+        groups=counts.groups[index],
+        folds=counts.folds[index],
+        pixels=counts.pixels[index],
+        scores=join_scores(single, num_classes),
+        baselines={},
     )

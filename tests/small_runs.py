@@ -13,6 +13,7 @@ from PIL import Image
 import carclf.app
 from carclf.config import Config, read_config
 from carclf.dataset import Dataset, HeadData, Photo
+from carclf.pixels import open_pixels
 from carclf.scores import Array
 from carclf.sight import Sight
 from tests.small_questions import make_label_set, make_vectors
@@ -110,7 +111,8 @@ def without_backbones(monkeypatch: pytest.MonkeyPatch, facts: Mapping[str, Any] 
 
     def look_at(model: str, dataset: Dataset, *_: Any) -> Sight:
         vectors = features_of(model, dataset)
-        return Sight(dataset, {"name": model, **facts}, f"{model} {facts['sha256']}", vectors, vectors, {}, {})
+        key, network = f"{model} {facts['sha256']}", open_pixels(facts["image_size"])  # which nobody looks through
+        return Sight(dataset, {"name": model, **facts}, key, vectors, vectors, {}, {}, network)
 
     monkeypatch.setattr(carclf.app, "find_source", lambda config, model, fallback: model)
     monkeypatch.setattr(carclf.app, "open_backbone", lambda config, source, options, known: source)

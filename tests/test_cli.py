@@ -155,12 +155,12 @@ def test_quiet_and_debug_set_what_is_said(words: list[str], level: int) -> None:
 
 def test_the_program_itself_without_anything_heavy(tmp_path: Path) -> None:
     config = tmp_path / "application_config.json"
-    config.write_text(json.dumps({"dataset": "demo"}))
+    config.write_text(json.dumps({"models": ["small"]}))
     done = call_main(cwd=tmp_path)  # the default config is that of the working folder
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [
-        ["application_config.json", key] for key in ("backbones", "models", "heads")
+        ["application_config.json", key] for key in ("dataset", "heads", "models[0]")
     ]
     heavy = "import sys, carclf.cli; print(*{'numpy', 'tensorflow', 'openvino', 'pandas'} & set(sys.modules))"
     words = [sys.executable, "-c", heavy]

@@ -168,7 +168,7 @@ ERRORS = [
         '"mobilnet" is not among backbones. Did you mean "mobilenet"? Known: mobilenet.',
     ),
     (change(models=["mobilenet", "mobilenet"]), 'models[1]: "mobilenet" stands twice.'),
-    (change(models=[]), "models: must have at least 1 entry, not []."),
+    (change(models=[]), "models: names no backbone, but severity needs one. Add a name of backbones."),
     (change(heads={}), "heads: must have at least 1 entry, not {}."),
     (
         change(heads={"../up": {"kind": "categorical", "labels": "x"}}),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carclf.config import HeadConfig, check_paths, read_config
+from carclf.config import check_paths, read_config
 from carclf.config_data import AnnotationConfig, DatasetConfig
+from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, drop_photos, make_dataset
 from carclf.errors import AnnotationError, CarclfError, LabelError, PhotoError
 from carclf.images import Frame, photo_frame

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carclf.config import HeadConfig
 from carclf.config_data import AnnotationConfig
+from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import AnnotationError, CarclfError, LabelError
 

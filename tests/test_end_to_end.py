@@ -47,15 +47,17 @@ def test_results_hold_all_that_design_promises(tree: dict[str, Any]) -> None:
     metrics = {
         "severity": {"accuracy", "accuracy_damaged", "macro_f1", "log_loss", "brier", "calibration_error"},
         "damage_type": {"binary_accuracy", "macro_f1", "mean_ap", "log_loss", "calibration_error"},
-        "damage_mask": {"dice", "iou", "dice_damaged", "iou_damaged", "dice_per_photo", "false_alarm"},
+        "damage_mask": {"dice", "iou", "dice_damaged", "iou_damaged", "dice_per_photo", "false_alarm", "ap50", "ap"},
     }
     for name, expected in metrics.items():
         head = tree["heads"][name]
         assert expected <= set(head["metrics"])
         for metric in head["metrics"].values():
             assert {"mean", "pooled", "interval", "folds", "baseline"} <= set(metric)
+        of_masks = {"iou", "boundary_f1", "regions", "found", "ap50", "ap", "produced"}
         for label in head["labels"].values():
-            assert {"n", "precision", "recall", "f1", "ap", "auc", "threshold"} <= set(label)
+            assert {"n", "precision", "recall", "f1", "threshold"} <= set(label)
+            assert (of_masks if name == "damage_mask" else {"ap", "auc"}) <= set(label)
     assert set(tree["duration_s"]) >= {"features", "groups", *PICTURES, "total"}
 
 
@@ -102,7 +104,9 @@ def test_a_second_run_does_nothing_again(drawn_run: Path) -> None:
     assert {name: data for name, (_, data) in before.items()} == {name: data for name, (_, data) in after.items()}
     written = {name for name in after if before[name][0] != after[name][0]}
     run = f"results/{MODEL}"
-    assert written <= {f"{run}/{name}" for name in ("config.json", "backbone.json", "results.json", "results.txt")}
+    tables = ("evaluation.csv", "train_losses.csv", "train_metrics.csv")  # as results.json: from other files
+    names = ("config.json", "backbone.json", "results.json", "results.txt", *(f"damage_mask/{name}" for name in tables))
+    assert written <= {f"{run}/{name}" for name in names}
 
 
 def test_what_is_deleted_comes_back_as_it_was(drawn_run: Path) -> None:

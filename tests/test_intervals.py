@@ -6,8 +6,9 @@ from sklearn import metrics as reference
 
 from carclf import intervals
 from carclf.intervals import Estimate, baseline_values, constant_answer, estimates, group_draws, mean_draws
-from carclf.metrics import Record, classification_metrics, mask_metrics, one_hot
-from tests.fake_records import make_mask_counts, make_predictions
+from carclf.mask_metrics import PER_FOLD_METRICS, POOLED_METRICS, mask_metrics
+from carclf.metrics import Record, classification_metrics, one_hot
+from tests.fake_records import make_mask_counts, make_predictions, repeat_photos
 
 LOCATIONS = ("front", "rear", "side")
 
@@ -73,10 +74,13 @@ def test_one_draw_of_masks_equals_the_metrics_of_the_drawn_photos() -> None:
     weights = group_draws(masks.groups, masks.folds, 2, seed=9).astype(int)
     drawn = mean_draws(masks, None, seed=9, draws=2)
     for draw in range(2):
-        again = masks.rows(np.repeat(np.arange(120), weights[draw]))
-        assert drawn["dice"][draw] == pytest.approx(mask_metrics(again)["dice"])
-        alarms = [mask_metrics(again.rows(again.folds == fold))["false_alarm"] for fold in range(5)]
-        assert drawn["false_alarm"][draw] == pytest.approx(np.mean(alarms))
+        again = repeat_photos(masks, weights[draw])
+        pooled = mask_metrics(again)
+        for name in POOLED_METRICS:
+            assert drawn[name][draw] == pytest.approx(pooled[name]), name
+        by_fold = [mask_metrics(again.rows(again.folds == fold)) for fold in range(5)]
+        for name in PER_FOLD_METRICS:
+            assert drawn[name][draw] == pytest.approx(np.mean([values[name] for values in by_fold])), name
 
 
 def test_mean_folds_and_pooled_are_what_they_say() -> None:
@@ -89,12 +93,15 @@ def test_mean_folds_and_pooled_are_what_they_say() -> None:
         assert estimate.pooled == pytest.approx(classification_metrics(rows, "whole")[name])
 
 
-def test_dice_and_iou_are_pooled() -> None:
+def test_scores_of_one_sum_are_pooled_and_means_over_photos_are_means_over_folds() -> None:
     got = estimates(make_mask_counts(), None, seed=0)
-    for name in ("dice", "iou", "dice_damaged", "iou_damaged"):
+    assert {"dice", "iou", "dice_damaged", "iou_damaged", "ap50"} < set(POOLED_METRICS)
+    for name in POOLED_METRICS:
         assert got[name].mean == got[name].pooled
         assert len(got[name].folds) == 5
-    assert got["dice_per_photo"].mean == pytest.approx(np.mean(got["dice_per_photo"].folds))
+    for name in PER_FOLD_METRICS:
+        assert got[name].mean == pytest.approx(np.mean(got[name].folds))
+    assert set(got) == {*POOLED_METRICS, *PER_FOLD_METRICS}
 
 
 @pytest.mark.parametrize(("record", "none_label"), some_records())
@@ -180,10 +187,17 @@ def test_the_constant_answer_does_not_see_the_judged_targets() -> None:
 
 def test_mask_baseline_is_the_best_constant_mask_of_each_metric() -> None:
     masks = make_mask_counts()
-    answers = [mask_metrics(replace(masks, counts=counts)) for counts in masks.baselines]
+    answers = [mask_metrics(replace(masks, scores=scores)) for scores in masks.baselines.values()]
     got = baseline_values(masks)
-    assert got["dice"] == pytest.approx(max(answer["dice"] for answer in answers))
+    for name in ("dice", "recall", "boundary_f1", "ap50", "produced_rate"):
+        assert got[name] == pytest.approx(max(answer[name] for answer in answers)), name
     assert got["false_alarm"] == 0.0
+    costs = [
+        np.mean([np.mean(scores.soft[masks.folds == fold, 1]) for fold in range(5)])
+        for name, scores in masks.baselines.items()
+        if name != "everything"  # says nothing of probabilities
+    ]
+    assert got["categorical_crossentropy"] == pytest.approx(min(costs))
 
 
 @pytest.mark.parametrize("kind", ["categorical", "multi_label"])

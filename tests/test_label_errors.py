@@ -17,7 +17,8 @@ from carclf.label_errors import (
     find_wrong,
     mask_issues,
 )
-from carclf.metrics import MaskCounts, Predictions
+from carclf.mask_metrics import MaskCounts
+from carclf.metrics import Predictions
 from carclf.records import write_mask_counts, write_predictions
 from carclf.rundir import RunDir
 from carclf.scores import Array
@@ -192,7 +193,7 @@ def test_one_class_alone_or_no_photo_at_all_has_no_issues() -> None:
 def make_counts(rows: Sequence[Sequence[Sequence[int]]], names: tuple[str, ...] = ("dent", "glass")) -> MaskCounts:
     counts = np.array(rows, np.int64)
     example = make_mask_counts(names, len(rows))
-    return replace(example, counts=counts, pixels=np.full(len(rows), 1000))
+    return replace(example, scores=replace(example.scores, counts=counts), pixels=np.full(len(rows), 1000))
 
 
 def test_masks_are_ranked_by_dice_and_area() -> None:

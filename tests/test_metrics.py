@@ -7,21 +7,15 @@ from sklearn import metrics as reference
 from carclf import scores
 from carclf.metrics import (
     CATEGORICAL_METRICS,
-    MASK_METRICS,
     MULTI_LABEL_METRICS,
-    MaskCounts,
     Predictions,
     classification_metrics,
     confusion_matrix,
     label_table,
-    mask_confusion,
-    mask_label_table,
-    mask_metrics,
     one_hot,
     raw_probabilities,
 )
-from carclf.scores import Array
-from tests.fake_records import make_mask_counts, make_predictions
+from tests.fake_records import make_predictions
 
 LOCATIONS = ("front", "rear", "side")
 
@@ -165,73 +159,3 @@ def test_rows_takes_every_field_of_the_same_photos() -> None:
     part = rows.rows(rows.folds == 2)
     assert part.photos == tuple(np.array(rows.photos)[rows.folds == 2])
     np.testing.assert_array_equal(part.logits, rows.logits[rows.folds == 2])
-    masks = make_mask_counts()
-    some = masks.rows(masks.folds == 2)
-    np.testing.assert_array_equal(some.baselines, masks.baselines[:, masks.folds == 2])
-    assert len(some.photos) == len(some.counts) == len(some.pixels)
-
-
-def counts_of_masks(truth: list[Array], drawn: list[Array]) -> MaskCounts:
-    rows = [[(t & d).sum(), (~t & d).sum(), (t & ~d).sum()] for t, d in zip(truth, drawn, strict=True)]
-    counts = np.array(rows, np.int64)[:, None]
-    n = len(rows)
-    return MaskCounts(
-        class_names=("damage",),
-        photos=tuple(str(i) for i in range(n)),
-        groups=np.arange(n),
-        folds=np.zeros(n, np.int64),
-        counts=counts,
-        baselines=np.stack([counts] * 3),
-        pixels=np.array([mask.size for mask in truth]),
-    )
-
-
-def test_mask_metrics_equal_a_slow_loop_over_pixels() -> None:
-    random = np.random.default_rng(2)
-    truth = [random.random((6, 7)) < 0.3 if i < 5 else np.zeros((6, 7), bool) for i in range(8)]
-    drawn = [random.random((6, 7)) < 0.3 if i < 6 else np.zeros((6, 7), bool) for i in range(8)]
-    got = mask_metrics(counts_of_masks(truth, drawn))
-
-    def loop(photos: range) -> tuple[float, float]:
-        both = either = total = 0
-        for i in photos:
-            for t, d in zip(truth[i].flat, drawn[i].flat, strict=True):
-                both, either, total = both + int(t and d), either + int(t or d), total + int(t) + int(d)
-        return 2 * both / total, both / either
-
-    assert tuple(got) == MASK_METRICS
-    assert (got["dice"], got["iou"]) == pytest.approx(loop(range(8)))
-    assert (got["dice_damaged"], got["iou_damaged"]) == pytest.approx(loop(range(5)))
-    assert got["dice_per_photo"] == pytest.approx(np.mean([loop(range(i, i + 1))[0] for i in range(5)]))
-    assert got["false_alarm"] == pytest.approx(1 / 3)
-
-
-def test_background_only_masks_score_zero_and_perfect_masks_one() -> None:
-    truth = [np.eye(9, dtype=bool), np.zeros((9, 9), bool)]
-    nothing = mask_metrics(counts_of_masks(truth, [np.zeros((9, 9), bool)] * 2))
-    assert set(nothing.values()) == {0.0}
-    best = mask_metrics(counts_of_masks(truth, truth))
-    assert best.pop("false_alarm") == 0.0
-    assert set(best.values()) == {1.0}
-
-
-def test_masks_without_any_foreground_have_no_dice() -> None:
-    empty = [np.zeros((3, 3), bool)] * 2
-    got = mask_metrics(counts_of_masks(empty, empty))
-    assert got.pop("false_alarm") == 0.0
-    assert all(np.isnan(value) for value in got.values())
-
-
-def test_mask_label_table_and_confusion_count_photos_and_pixels() -> None:
-    masks = make_mask_counts(("dent", "scratch"))
-    table = mask_label_table(masks)
-    hits, false, missed = masks.counts[:, 1].sum(axis=0)
-    assert table["scratch"]["precision"] == pytest.approx(hits / (hits + false))
-    assert table["scratch"]["recall"] == pytest.approx(hits / (hits + missed))
-    assert table["scratch"]["f1"] == pytest.approx(2 * hits / (2 * hits + false + missed))
-    confusion = mask_confusion(masks)
-    assert confusion.shape == (2, 2, 2)
-    assert confusion.sum(axis=(1, 2)).tolist() == [120, 120]
-    assert confusion[1, 1].sum() == table["scratch"]["n"] == 60
-    alarms = (masks.counts[1::2, 1, 1] > 0).sum()
-    assert confusion[1, 0, 1] == alarms

@@ -11,13 +11,17 @@ import pytest
 from PIL import Image
 
 from carclf import predict
+from carclf.asking import list_photos
+from carclf.backbone import Backbone
 from carclf.cli import main
 from carclf.config import read_config
 from carclf.dataset import make_dataset
 from carclf.errors import ConfigError, PhotoError, RunDirError
-from carclf.predict import Answer, Predictor, list_photos
+from carclf.mask_outputs import OVERLAYS, MaskWriter
+from carclf.predict import Predictor
+from carclf.saying import Answer
 from carclf.sight import SightRequest, look_at
-from carclf.terminal import Overlays, print_answers
+from carclf.terminal import print_answers
 from carclf.using import open_predictor
 from tests.drawn_set import MODEL
 
@@ -48,7 +52,8 @@ def test_a_photo_from_disk_gets_what_evaluation_saw(
 ) -> None:
     config = read_config(drawn_run / "config.json")
     dataset = make_dataset(drawn_set / "photos", drawn_set / "labels.csv", {"severity": config.heads["severity"]})
-    request = SightRequest(2, (), 1, 1, "stop")
+    request = SightRequest(2, (), (), 1, 1, "stop")
+    assert isinstance(predictor.backbone, Backbone)
     sight = look_at(predictor.backbone, dataset, request, drawn_run / "results" / "cache")  # the cache
     cached = {name: head.probabilities(sight.vectors) for name, head in predictor.heads.items()}
     rows = {photo.name: row for row, photo in enumerate(dataset.photos)}
@@ -84,7 +89,7 @@ def test_the_answer_is_that_of_design(predictor: Predictor, photos: list[Path], 
     assert sum(severity["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert list(kind) == ["kind", "labels", "probabilities"]
     assert set(kind["labels"]) <= set(kind["probabilities"])
-    assert list(mask) == ["kind", "damaged_percent", "percent"]
+    assert list(mask) == ["kind", "damaged_percent", "percent", "regions", "regions_left_out"]
     assert list(mask["percent"]) == ["damage"]
     again = open_predictor(read_config(drawn_run / "config.json"), MODEL)
     assert again.model_sha256 == predictor.model_sha256
@@ -144,7 +149,8 @@ def test_overlays_of_photos_of_one_name_are_distinct(predictor: Predictor, photo
     for path, photo in zip(paths, photos, strict=False):
         path.parent.mkdir(exist_ok=True)
         shutil.copy(photo, path)
-    overlays = Overlays(tmp_path / "overlays")
+    label_sets = {name: head.label_set for name, head in predictor.mask_heads.items()}
+    overlays = MaskWriter(tmp_path / "overlays", OVERLAYS, label_sets)
     for answer in answers(predictor, [*paths, paths[0]]):
         overlays.write(answer)
     written = {path.name for path in (tmp_path / "overlays").iterdir()}
@@ -172,7 +178,7 @@ def test_a_terminal_gets_a_table(
 ) -> None:
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    assert print_answers(predictor.predict(photos[:1]), None) == 0
+    assert print_answers(predictor.predict(photos[:1])) == 0
     lines = screen.getvalue().splitlines()
     assert lines[0] == str(photos[0])
     assert [line.split()[0] for line in lines[1:]] == ["severity", "damage_type", "damage_mask"]
@@ -207,7 +213,7 @@ def test_the_prompt_answers_before_it_asks_again(
         return path
 
     monkeypatch.setattr("builtins.input", type_path)
-    assert answer_prompts(predictor, None) == 0
+    assert answer_prompts(predictor) == 0
     assert answered == [0, 1, 1]
 
 
@@ -226,5 +232,5 @@ def test_untrained_and_unknown_models_are_refused(drawn_run: Path, photos: list[
     config["backbones"][MODEL]["image_size"] = 64
     config.setdefault("training", {})["views"] = 1
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RunDirError, match=r"was trained with training\.views 2, the config now says 1"):
+    with pytest.raises(RunDirError, match=r"was trained with training\.views 2, the config now gives 1"):
         open_predictor(read_config(tmp_path / "config.json"))

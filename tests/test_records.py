@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from carclf.heads import FittedHead
-from carclf.metrics import MaskCounts, Predictions
+from carclf.mask_metrics import MaskCounts, MaskScores
+from carclf.metrics import Predictions
 from carclf.records import (
     read_head,
     read_history,
@@ -19,6 +20,7 @@ from carclf.records import (
     write_mask_counts,
     write_predictions,
 )
+from carclf.region_scores import JudgedRegions, join_photos
 from carclf.report import last_of_curves
 from carclf.rundir import RunDir
 from tests.fake_records import make_mask_counts, make_predictions
@@ -35,7 +37,13 @@ def run(tmp_path: Path) -> RunDir:
 def assert_same(read: Any, written: Any, within: dict[str, float] | None = None) -> None:
     for name, expected in vars(written).items():
         got = getattr(read, name)
-        if name in (within or {}):
+        if isinstance(expected, MaskScores | JudgedRegions):
+            assert_same(got, expected, within)
+        elif isinstance(expected, dict):
+            assert got.keys() == expected.keys(), name
+            for key, each in expected.items():
+                assert_same(got[key], each, within)
+        elif name in (within or {}):
             np.testing.assert_allclose(got, expected, rtol=(within or {})[name])
         elif isinstance(expected, np.ndarray):
             assert got.dtype == expected.dtype, name
@@ -79,8 +87,37 @@ def test_predictions_written_twice_are_the_same_bytes(run: RunDir) -> None:
 @pytest.mark.parametrize("names", [("damage",), ("front bumper", "rear")])
 def test_mask_counts(run: RunDir, names: tuple[str, ...]) -> None:
     written: MaskCounts = make_mask_counts(names)
+    written = replace(written, photos=("NULL", "nan", "a b.jpg", "ü,;.jpg", *written.photos[4:]))
     write_mask_counts(run, "mask", written)
-    assert_same(read_mask_counts(run, "mask"), written)
+    read = read_mask_counts(run, "mask")
+    assert_same(read, written, within={"soft": 1e-8})
+    write_mask_counts(run, "again", read)
+    for name in ("predictions.csv", "regions.csv"):
+        assert (run.path / "again" / name).read_bytes() == (run.path / "mask" / name).read_bytes()
+
+
+def test_regions_are_a_row_each_and_say_whose_they_are(run: RunDir) -> None:
+    written = make_mask_counts(NAMES)
+    write_mask_counts(run, "mask", written)
+    table = run.read_table("mask/regions.csv", ("photo", "answer", "class", "matched"))
+    assert list(table) == ["photo", "answer", "class", "probability", "matched"]
+    counted = {"head": written.scores, **written.baselines}
+    found = {answer: len(each.regions.photos) for answer, each in counted.items() if len(each.regions.photos)}
+    assert table.groupby("answer").size().to_dict() == found
+    assert "nothing" not in found
+    first = written.scores.regions
+    assert table["photo"][0] == written.photos[first.photos[0]]
+    assert table["class"][0] == NAMES[first.class_ids[0] - 1]
+    assert table["matched"][0] == "".join("1" if hit else "0" for hit in first.matched[0])
+
+
+def test_masks_without_a_found_region(run: RunDir) -> None:
+    written = make_mask_counts(num_photos=6)
+    bare = replace(join_photos([], 1), true_counts=written.scores.regions.true_counts)
+    quiet = {name: replace(each, regions=bare) for name, each in written.baselines.items()}
+    written = replace(written, scores=replace(written.scores, regions=bare), baselines=quiet)
+    write_mask_counts(run, "mask", written)
+    assert_same(read_mask_counts(run, "mask"), written, within={"soft": 1e-8})
 
 
 def test_a_record_is_read_as_what_it_is(run: RunDir) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from carclf.intervals import estimates
-from carclf.metrics import MASK_METRICS, MULTI_LABEL_METRICS, classification_metrics
+from carclf.mask_metrics import MASK_METRICS, mask_metrics
+from carclf.metrics import MULTI_LABEL_METRICS, classification_metrics
 from carclf.report import NOT_IN_INTERVALS, Tree, head_results, mask_results, plain, run_results
 from carclf.report_text import results_text
 from tests.fake_records import SEVERITY, make_mask_counts, make_predictions
@@ -14,6 +15,8 @@ from tests.fake_records import SEVERITY, make_mask_counts, make_predictions
 LOCATIONS = ("front", "rear", "side")
 METRIC_KEYS = ["mean", "pooled", "interval", "folds", "baseline"]
 LABEL_KEYS = {"n", "precision", "recall", "f1", "ap", "auc", "threshold"}
+CLASS_KEYS = {"n", "precision", "recall", "f1", "iou", "boundary_f1", "threshold"}
+REGION_KEYS = {"regions", "found", "ap50", "ap", "produced"}
 HISTORY = [
     {"fold": fold, "epoch": epoch, "split": split, "loss": 1 / epoch, "metric": 1 - 0.5 / epoch}
     for fold in range(5)
@@ -98,7 +101,8 @@ def test_every_metric_and_label_has_the_promised_keys(tree: Tree) -> None:
     assert "accuracy_damaged" in tree["heads"]["severity"]["metrics"]
     for head in tree["heads"].values():
         assert all(list(metric) == METRIC_KEYS for metric in head["metrics"].values())
-        assert all(set(row) == LABEL_KEYS for row in head["labels"].values())
+        keys = CLASS_KEYS | REGION_KEYS if head["kind"] == "segmentation" else LABEL_KEYS
+        assert all(set(row) == keys for row in head["labels"].values())
         assert list(head["labels"]) == head["class_names"]
 
 
@@ -231,6 +235,34 @@ def test_results_hold_the_tables_of_every_head(tree: Tree) -> None:
     assert "threshold front" in text
     assert text.count("chosen inside each fold") == 3
     assert max(len(line) for line in text.splitlines()) <= 125
+
+
+def test_masks_stand_beside_what_predicting_nothing_scores(tree: Tree) -> None:
+    head, counts = tree["heads"]["damage_mask"], make_mask_counts()
+    nothing = mask_metrics(replace(counts, scores=counts.baselines["nothing"]))
+    assert head["nothing"]["dice"] == head["nothing"]["ap50"] == 0.0
+    assert head["nothing"]["dice_damaged"] == nothing["dice_damaged"]
+    soft = [counts.baselines["nothing"].soft[counts.folds == fold].mean(axis=0) for fold in range(5)]
+    share, cost = np.mean(soft, axis=0)
+    assert head["nothing"]["dice_coef_multiclass"] == pytest.approx(share, rel=1e-5)
+    assert head["min_probability"] == counts.min_probability
+    text = results_text(tree)
+    assert f"dice_coef_multiclass {share:.3f} and categorical_crossentropy {cost:.3f}" in " ".join(text.split())
+    assert "with a probability of at least 0.5" in text
+    assert "categorical_crossentropy (lower is better)" in text
+    regions = head["labels"]["damage"]["regions"]
+    (line,) = [line for line in text.splitlines() if line.split()[:2] == ["damage", str(regions)]]
+    row = head["labels"]["damage"]
+    assert line.split()[2:] == [f"{row[key]:.3f}" for key in ("found", "ap50", "ap", "produced")]
+
+
+def test_results_name_the_networks_and_say_where_there_is_no_backbone(tree: Tree) -> None:
+    pixels = make_header()["backbone"] | {"source": "none"}
+    described = {"car_mask": "flexunet, image_size 64, num_layers 3"}
+    text = results_text(run_results(make_header(backbone=pixels, architectures=described), tree["heads"]))
+    assert "masks      car_mask: flexunet, image_size 64, num_layers 3" in text
+    assert "backbone   none: networks that look at the photo itself" in text
+    assert "sha256" not in text
 
 
 def test_a_separate_set_has_one_fold_and_no_lines_about_splits() -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from carclf.compare import HOW_TO_READ
 from carclf.errors import RunDirError
 from carclf.files import PARTIAL
 from carclf.intervals import mean_values
-from carclf.results import read_record, summary_rows
+from carclf.records import read_mask_counts, write_history, write_mask_counts
+from carclf.results import make_results, read_record, summary_rows, write_results
 from carclf.rundir import RunDir
+from tests.fake_records import make_mask_counts
 from tests.small_runs import FACTS, NUM_PHOTOS, load_config, without_backbones, write_config
 
 RESULTS = ("results.json", "results.txt")
@@ -27,6 +30,12 @@ RESULTS = ("results.json", "results.txt")
 def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     without_backbones(monkeypatch)
     return write_config(tmp_path)
+
+
+def make_header(**changes: Any) -> dict[str, Any]:
+    """What the head of results.txt says of a run of masks."""
+    known = {"carclf_version": "0", "backbone": FACTS, "photos": 120, "groups": 120, "folds": 3, "seed": 0}
+    return known | {"skipped": [], "versions": {}} | changes
 
 
 def read_results(folder: Path, model: str) -> dict[str, bytes]:
@@ -86,6 +95,44 @@ def test_two_models_are_compared_over_the_same_folds(config_path: Path) -> None:
         assert HOW_TO_READ in read_results(folder, model)["results.txt"].decode()
     for name in ("groups.csv", "folds.csv"):
         assert (folder / "results/first" / name).read_bytes() == (folder / "results/second" / name).read_bytes()
+
+
+def test_architectures_are_compared_on_the_same_masks(tmp_path: Path) -> None:
+    """One head on two backbones, and two more that answer its masks: one on them, one without."""
+    answered = {
+        "first": {"damage_mask": 0, "unet_mask": 1},
+        "second": {"damage_mask": 2, "unet_mask": 3},
+        "standalone": {"flexunet_mask": 4},
+    }
+    runs = {name: RunDir(tmp_path / name) for name in answered}
+    trees = {}
+    for name, heads in answered.items():
+        for head, seed in heads.items():
+            record = replace(make_mask_counts(seed=seed), groups=np.arange(120), folds=np.arange(120) % 3)
+            write_mask_counts(runs[name], head, record if head != "flexunet_mask" else record.rows(record.folds == 0))
+            write_history(runs[name], head, [])
+            runs[name].write_json(f"{head}/choices.json", [])
+        kinds = {head: ("segmentation", None) for head in heads}
+        trees[name] = make_results(runs[name], make_header(model=name), kinds)
+    write_results(runs, trees, {"damage_mask": ["damage_mask", "unet_mask", "flexunet_mask"]}, 0)
+    tree = runs["standalone"].read_json("results.json")
+    assert all(runs[name].read_json("results.json")["compare"] == tree["compare"] for name in runs)
+    others = ["second damage_mask", "first unet_mask", "second unet_mask", "standalone flexunet_mask"]
+    titles = [f"damage_mask or {other}" for other in others]  # each against the first, not each against each
+    assert list(tree["compare"]) == ["damage_mask", "unet_mask", *titles]
+    (of_backbones,) = tree["compare"]["damage_mask"]["pairs"]
+    assert (of_backbones["first"], of_backbones["second"]) == ("first", "second")
+    for title, other in zip(titles, others, strict=True):
+        compared = tree["compare"][title]
+        (pair,) = compared["pairs"]
+        assert (pair["first"], pair["second"]) == ("first damage_mask", other)
+        assert compared["photos"] == (40 if other == "standalone flexunet_mask" else 120)  # those that both answered
+        records = {key: read_mask_counts(runs[key.split()[0]], key.split()[1]) for key in compared["means"]}
+        for key, record in records.items():
+            shared = record.rows(record.folds == 0) if compared["photos"] == 40 else record
+            assert compared["means"][key]["ap50"] == pytest.approx(mean_values(shared)["ap50"], rel=1e-5)
+    text = runs["first"].read_text("results.txt")
+    assert "damage_mask or standalone flexunet_mask: first damage_mask - standalone flexunet_mask, 40 photos" in text
 
 
 def test_a_model_alone_has_nothing_to_compare_and_keeps_its_scores(config_path: Path) -> None:

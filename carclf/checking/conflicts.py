@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carclf.checking.findings import Finding
-from carclf.config import HeadConfig
+from carclf.config_heads import HeadConfig
 from carclf.errors import counted
 from carclf.head_data import HeadData
 from carclf.labels import NULL

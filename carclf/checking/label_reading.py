@@ -8,7 +8,7 @@ import numpy as np
 
 from carclf.checking.findings import Finding, from_error
 from carclf.checking.photo_quality import PhotoFile
-from carclf.config import HeadConfig
+from carclf.config_heads import HeadConfig
 from carclf.errors import LabelError, counted, did_you_mean, listed
 from carclf.head_data import HeadData
 from carclf.label_table import NAME_COLUMN, Row, clean_photo_name, make_label_table, read_rows

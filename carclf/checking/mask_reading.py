@@ -10,8 +10,8 @@ import numpy as np
 from carclf.annotations.mask_pictures import load_class_mask
 from carclf.annotations.shapes import Polygon, Runs, find_box, lies_outside
 from carclf.checking.findings import Finding, Severity, from_error
-from carclf.config import EmptyWhere, HeadConfig
 from carclf.config_data import AnnotationConfig
+from carclf.config_heads import EmptyWhere, HeadConfig
 from carclf.errors import AnnotationError, CarclfError, counted, did_you_mean, listed
 from carclf.head_data import HeadData
 from carclf.images import Frame

@@ -19,13 +19,15 @@ from carclf.checking.label_reading import compare_with_folder, note_unlabelled, 
 from carclf.checking.mask_reading import SeenMask, judge_masks, look_at_masks, make_mask_head, read_sources, usable
 from carclf.checking.photo_quality import PhotoFile, judge_files, look_at_files
 from carclf.checking.suspects import find_suspects
-from carclf.config import Config, HeadConfig, check_paths
+from carclf.config import Config, check_paths
+from carclf.config_checks import STANDALONE
 from carclf.config_data import DatasetConfig
+from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, Photo
 from carclf.derived import derive_head
 from carclf.errors import BackboneError, CarclfError, ConfigError
 from carclf.groups import Groups
-from carclf.head_data import HeadData
+from carclf.head_data import HeadData, class_problems
 from carclf.kin import Kin, find_kin
 from carclf.label_errors import LabelIssue
 from carclf.labels import LabelTable
@@ -64,7 +66,7 @@ class Survey:
         grouped: names of the photos that were compared.
         by: what the photos were recognised by.
         folds: that a run would make; none where it could not.
-        suspects: head -> labels that are most likely wrong, by the last run of the first model.
+        suspects: head -> labels that are most likely wrong, by the last run of the first model, or of the head alone.
         findings: the worst first.
         seconds: that it took.
     """
@@ -110,7 +112,7 @@ def survey_data(config: Config) -> Survey:
     if table is not None:
         LOG.info("Looking at labels and masks.")
         labels, found = _read_heads(config, source, table, files)
-        findings += [*found, *note_unlabelled(table, dict(labels.heads))]
+        findings += [*found, *_class_findings(config, labels), *note_unlabelled(table, dict(labels.heads))]
         findings += find_conflicts(table.photos, labels.heads, config.heads)
     else:
         for name, head in config.heads.items():
@@ -118,8 +120,9 @@ def survey_data(config: Config) -> Survey:
     dataset = _readable(labels, files)
     kin, found = _find_kin(config, dataset)
     findings += found
-    run = RunDir(config.results / config.models[0])
-    suspects = find_suspects(run, labels.heads, table.photos if table else ())
+    suspects: dict[str, list[LabelIssue]] = {}
+    for run in dict.fromkeys((config.first_run, STANDALONE)):
+        suspects |= find_suspects(RunDir(config.results / run), labels.heads, table.photos if table else ())
     classes, folds, found = _count(config, labels, kin)
     return Survey(
         source.photos,
@@ -149,10 +152,19 @@ def _backbone_findings(config: Config) -> list[Finding]:
     findings: list[Finding] = []
     for model in config.models:
         try:
-            find_source(config.backbones[model], model, config.embedded_fallback)
+            find_source(config.backbones, model, config.embedded_fallback)
         except BackboneError as problem:
             findings += from_error("missing backbone", problem, severity="warning")
-    return findings
+    return [finding for place, finding in enumerate(findings) if finding not in findings[:place]]  # a part of several
+
+
+def _class_findings(config: Config, labels: Labels) -> list[Finding]:
+    """What the config says of classes that the label files do not have."""
+    label_sets = {name: head.label_set for name, head in labels.heads.items()}
+    shared = {name: head.masks_of for name, head in config.heads.items()}
+    label_sets |= {name: label_sets[owner] for name, owner in shared.items() if owner in label_sets}
+    problems = class_problems(config.heads, config.mask_training, label_sets)
+    return [Finding("classes of the config", "unsound", problem) for problem in problems]
 
 
 def _read_heads(
@@ -165,8 +177,8 @@ def _read_heads(
     known = {file.name: file for file in files}
     frames = [known[name].frame if name in known and not known[name].problem else None for name in table.photos]
     for name, head in config.heads.items():
-        if head.derived is not None or not os.path.isfile(head.labels):
-            continue
+        if head.derived is not None or head.masks_of is not None or not os.path.isfile(head.labels):
+            continue  # masks of another head are looked at once
         label_set, found = read_labels(head.labels, name)
         findings += found
         if label_set is None:

@@ -23,7 +23,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _annotation(config: Config, given_format: str, path: str) -> AnnotationConfig:
     """Reads --annotations as the config reads its own."""
-    heads = [name for name, head in config.heads.items() if head.kind == "segmentation"]
+    heads = [name for name, head in config.heads.items() if head.kind == "segmentation" and head.masks_of is None]
     if given_format not in ANNOTATION_FORMATS:
         guess = did_you_mean(given_format, ANNOTATION_FORMATS)
         raise ConfigError(

@@ -32,7 +32,7 @@ def read_template(options: ImportOptions, root: Path) -> dict[str, Any]:
         given = read_json(options.config, ConfigError)
         made = {key: given[key] for key in _TAKEN_OVER if key in given}
         home = options.config.absolute().parent
-        for backbone in made["backbones"].values():
+        for backbone in made.get("backbones", {}).values():
             if backbone.get("local"):
                 local = (home / Path(backbone["local"]).expanduser()).resolve()
                 backbone["local"] = Path(os.path.relpath(local, root)).as_posix()

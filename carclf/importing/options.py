@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from carclf.config import HeadKind
 from carclf.config_data import COLOR_TOLERANCE
+from carclf.config_heads import HeadKind
 from carclf.config_types import NAME_PATTERN
 from carclf.errors import CarclfError, did_you_mean
 from carclf.importing.names import is_class

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from carclf.annotations.classes import Renames
 from carclf.annotations.records import HEAD
-from carclf.config import HeadKind
+from carclf.config_heads import HeadKind
 from carclf.errors import AnnotationError, did_you_mean, listed
 from carclf.importing.classes import lengthen, read_classes
 from carclf.importing.collection import Collection
