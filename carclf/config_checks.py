@@ -137,7 +137,7 @@ def _model_problems(data: Any) -> Iterator[str]:
             continue
         if name not in backbones:
             guess = did_you_mean(name, backbones)
-            yield f'models[{index}]: "{name}" is not among backbones.{guess} Known: {", ".join(backbones)}.'
+            yield f'models[{index}]: "{name}" is not among backbones.{guess} Known: {", ".join(backbones) or "none"}.'
         if name in RESULTS_FOLDERS:
             yield f'models[{index}]: the results have a folder "{name}" of their own. Take another name.'
         if name in models[:index]:

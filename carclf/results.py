@@ -72,30 +72,46 @@ def write_results(
         same_masks: segmentation head -> it and those that answer its masks, too, with other architectures.
         seed: of the intervals.
     """
-    comparison: dict[str, Any] = {}
-    for name in dict.fromkeys(name for tree in trees.values() for name in tree["heads"]):
-        answered = {model: tree["heads"][name] for model, tree in trees.items() if name in tree["heads"]}
-        if len(answered) > 1:
-            head = next(iter(answered.values()))
-            records = {model: read_record(runs[model], name, head["kind"]) for model in answered}
-            comparison[name] = compare_models(records, head.get("none_label"), seed)
-    for owner, heads in same_masks.items():
-        rivals = {
-            f"{model} {name}": read_record(runs[model], name, "segmentation")
-            for name in heads
-            for model, tree in trees.items()
-            if name in tree["heads"]
-        }
-        first, *others = rivals
-        for other in others:  # pair by pair, as some may have judged fewer folds
-            pair = {model: rivals[model] for model in (first, other)}
-            comparison[f"{owner} or {other}"] = compare_models(pair, None, seed)
+    comparison = _compare_runs(runs, trees, seed) | _compare_architectures(runs, trees, same_masks, seed)
     for model, run in runs.items():
         tree, text = trees[model], results_text(trees[model])
         if comparison:
             tree, text = tree | {"compare": comparison}, f"{text}\n{comparison_text(comparison)}"
         run.write_json("results.json", tree)
         run.write_text("results.txt", text)
+
+
+def _compare_runs(runs: Mapping[str, RunDir], trees: Mapping[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Compares the heads that several runs have."""
+    comparison = {}
+    for name in dict.fromkeys(name for tree in trees.values() for name in tree["heads"]):
+        answered = {model: tree["heads"][name] for model, tree in trees.items() if name in tree["heads"]}
+        if len(answered) > 1:
+            head = next(iter(answered.values()))
+            records = {model: read_record(runs[model], name, head["kind"]) for model in answered}
+            comparison[name] = compare_models(records, head.get("none_label"), seed)
+    return comparison
+
+
+def _compare_architectures(
+    runs: Mapping[str, RunDir],
+    trees: Mapping[str, dict[str, Any]],
+    same_masks: Mapping[str, Sequence[str]],
+    seed: int,
+) -> dict[str, Any]:
+    """Compares a head of the first run that has it with those that answer its masks, too, pair by pair.
+
+    As some may have judged fewer folds than others.
+    """
+    comparison = {}
+    for owner, (_, *rivals) in same_masks.items():
+        home = next(model for model, tree in trees.items() if owner in tree["heads"])
+        for name in rivals:
+            for model in (model for model, tree in trees.items() if name in tree["heads"]):
+                pair = {f"{run} {head}": (run, head) for run, head in ((home, owner), (model, name))}
+                records = {label: read_record(runs[run], head, "segmentation") for label, (run, head) in pair.items()}
+                comparison[f"{owner} or {model} {name}"] = compare_models(records, None, seed)
+    return comparison
 
 
 def picture_paths(tree: Mapping[str, Any], images: Path) -> dict[str, dict[str, Path]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carclf.config_masks import RegionConfig
 from carclf.mask_images import resize_mask_probability
 from carclf.regions.region import Region, make_region
 
@@ -21,6 +22,8 @@ Mask = NDArray[np.uint8]
 Pixels = NDArray[np.bool_]
 Part = tuple[Pixels, tuple[int, int]]
 """bool (h, w) and the (x, y) of its upper left pixel in the photo."""
+
+_CONFIG = RegionConfig()  # its defaults, with their reasons
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class RegionSettings:
         quantile: of the class' probability over a region's pixels, which stands for the region: in [0, 1].
     """
 
-    split: bool = True
-    split_depth: float = 0.6
-    min_area_share: float = 0.0005
+    split: bool = _CONFIG.split
+    split_depth: float = _CONFIG.split_depth
+    min_area_share: float = _CONFIG.min_area
     working_side: int = 1024
     quantile: float = 0.95
 
