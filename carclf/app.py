@@ -30,7 +30,7 @@ from carclf.pixels import open_pixels
 from carclf.results import PICTURES, draw_results, library_versions, make_results, picture_paths, write_results
 from carclf.rundir import RunDir
 from carclf.scores import Array
-from carclf.sight import BACKBONE, Sight, SightRequest, describe, find_source, look_at, open_backbone
+from carclf.sight import BACKBONE, Sight, SightRequest, describe, find_source, look_through, open_backbone
 from carclf.splits import Split, share_split, split_photos
 
 LOG = logging.getLogger(__name__)
@@ -190,17 +190,14 @@ def _look(
     """Looks at the photos through each backbone, for the segmentation heads beside it."""
     on_bad_photo = "skip" if isinstance(config.dataset, DemoConfig) else config.dataset.on_bad_photo
     started = time.perf_counter()
+    requests = [(backbone, sight_request(config, heads, on_bad_photo)) for backbone, heads in looks]
+    sights = look_through(requests, dataset, config.results / CACHE)
+    warn_of_skipped(sights[0].dataset)
     inputs: dict[str, Any] = {"photos": [photo.sha256 for photo in dataset.photos]}
-    seen: list[Seen] = []
-    for backbone, heads in looks:
-        sight = look_at(backbone, dataset, sight_request(config, heads, on_bad_photo), config.results / CACHE)
-        seen.append(Seen(sight, heads))
-        dataset = sight.dataset
-    warn_of_skipped(dataset)
-    inputs["key"] = " ".join(each.sight.key for each in seen)
+    inputs["key"] = " ".join(sight.key for sight in sights)
     if not run.is_done("features", inputs):
         run.finish("features", inputs, time.perf_counter() - started)
-    return seen
+    return [Seen(sight, heads) for sight, (_, heads) in zip(sights, looks, strict=True)]
 
 
 def mask_heads_among(heads: Mapping[str, HeadConfig]) -> dict[str, HeadConfig]:

@@ -77,11 +77,9 @@ def evaluate_masks(
     judged = judged[data.labelled[judged]]
     photos = [sight.dataset.photos[row] for row in judged]
     loaders = [partial(load_truth, data, photo, int(row)) for photo, row in zip(photos, judged, strict=True)]
-    folds = [run.read_arrays(fold_file(name, fold)) for fold in range(len(head.decoders))]
-    mean_mask = MeanMask(
-        np.mean([fold["mean_mask"] for fold in folds], axis=0),
-        np.mean([fold["mean_mask_thresholds"] for fold in folds], axis=0),
-    )
+    folds = (run.read_arrays(fold_file(name, fold)) for fold in range(len(head.decoders)))  # one in memory at a time
+    probabilities, thresholds = zip(*((fold["mean_mask"], fold["mean_mask_thresholds"]) for fold in folds), strict=True)
+    mean_mask = MeanMask(np.mean(probabilities, axis=0), np.mean(thresholds, axis=0))
     counted = judge_photos(_answers(head, sight, judged), head.decider, mean_mask, loaders)
     record = MaskCounts(
         head.label_set.names,

@@ -25,7 +25,7 @@ BLOCK_WEIGHTS = 4_000_000  # weights held at once, 32 MB; the draws are the same
 class Estimate:
     """One metric of one head; NaN where the photos do not define it."""
 
-    mean: float  # over folds; for Dice and IoU the same as pooled
+    mean: float  # over folds; of masks the same as pooled, but for means over photos
     pooled: float  # over all out-of-fold photos at once
     interval: tuple[float, float]  # 95 %, of the mean
     folds: tuple[float, ...]
@@ -74,7 +74,7 @@ def fold_values(record: Record, none_label: str | None = None) -> dict[str, Arra
 
 
 def mean_values(record: Record, none_label: str | None = None) -> dict[str, float]:
-    """Every metric as it is reported: the mean over folds; Dice and IoU pooled."""
+    """Every metric as it is reported: the mean over folds; of masks pooled, but for means over photos."""
     means = _means(record, none_label, _ones(record))
     return {name: float(values[0]) for name, values in means.items()}
 

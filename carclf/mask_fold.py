@@ -153,7 +153,7 @@ def fit_fold(run: RunDir, work: FoldWork, data: FoldData, fold: int, seed: int) 
     from carclf.masks.fit import MaskSplit, fit_mask_head
 
     train, test = work.parts(fold)
-    previews = Previews(run, work.name, fold, work.photos, len(work.data.label_set.names))
+    previews = Previews(run, work.name, fold, work.photos, work.truths)
     fit = fit_mask_head(data.learnt, MaskSplit(work.name, fold, train, test), work.config.training, seed, previews.show)
     previews.finish()
     arrays = {f"{DECODER}{name}": array for name, array in fit.decoder.to_arrays().items()}

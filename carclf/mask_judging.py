@@ -1,6 +1,5 @@
 """The segmentation heads of a run: cross-validated fold by fold; a killed run goes on with the next fold."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +12,10 @@ from tqdm import tqdm
 
 from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset
-from carclf.errors import AnnotationError, CarclfError, PhotoError, raise_all
+from carclf.errors import AnnotationError, CarclfError, PhotoError, TrainingError, raise_all
 from carclf.images import photo_frame
 from carclf.mask_fold import FoldWork, fit_fold, fold_file, make_data, read_scores, score_fold, scores_file
+from carclf.mask_images import mask_sha256
 from carclf.mask_metrics import MaskCounts
 from carclf.masks.photo_scores import JudgedPhotos, join_judged
 from carclf.records import write_history, write_mask_counts
@@ -55,9 +55,7 @@ def read_mask_sums(dataset: Dataset) -> MaskSums:
                 problems.append(str(problem))
                 continue
             if mask is not None:
-                seen = hashlib.sha256(str(mask.shape).encode())
-                seen.update(mask.tobytes())
-                sums.setdefault(name, {})[photo.name] = seen.hexdigest()
+                sums.setdefault(name, {})[photo.name] = mask_sha256(mask)
     raise_all(AnnotationError, problems)
     shared = {name: head.masks_of for name, head in dataset.heads.items() if head.masks_of is not None}
     return sums | {name: sums[owner] for name, owner in shared.items() if owner in sums}
@@ -89,19 +87,29 @@ def judge_masks(job: MaskJob, sight: Sight, heads: Mapping[str, HeadConfig]) -> 
         heads: those whose maps are in sight.
 
     Raises:
-        TrainingError: if a fold has nothing to learn from or diverges.
+        TrainingError: if a fold has nothing to learn from or diverges, or there is nothing to judge.
     """
     for name, head in heads.items():
         data = sight.dataset.heads[name]
         rows = np.flatnonzero(data.labelled)
         photos = tuple(sight.dataset.photos[row] for row in rows)
         work = FoldWork(name, data, head.mask, photos, rows, job.split)
+        _check_folds(work)
         inputs = _record_inputs(work, sight.key, job)
         folds = range(work.num_folds)
         files = [f"{name}/{file}" for file in FILES]
         files += [file(name, fold) for file in (fold_file, scores_file) for fold in folds]
         if not (job.run.is_done(name, inputs) and all(job.run.has(file) for file in files)):
             _judge(job, work, sight, inputs)
+
+
+def _check_folds(work: FoldWork) -> None:
+    """Makes sure that the folds that are judged hold a photo of the head."""
+    if not (work.split.fold[work.rows] < work.num_folds).any():
+        raise TrainingError(
+            f"heads.{work.name}.folds: {work.num_folds}, but no photo of these folds is labelled for it, so there is "
+            "nothing to judge. Set more of them, or leave the key out."
+        )
 
 
 def _fit_inputs(work: FoldWork, features_key: str, job: MaskJob) -> dict[str, Any]:
@@ -140,18 +148,24 @@ def _judge(job: MaskJob, work: FoldWork, sight: Sight, inputs: dict[str, Any]) -
     hidden = None if LOG.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
     seconds = 0.0
     for fold in tqdm(range(work.num_folds), desc=work.name, unit="fold", disable=hidden):
+        fitted, judged = fold_file(work.name, fold), scores_file(work.name, fold)
         fit = partial(fit_fold, job.run, work, data, fold, job.seed)
-        seconds += _do(job.run, fold_file(work.name, fold), _fit_inputs(work, sight.key, job), fit)
+        seconds += _do(job.run, fitted, _fit_inputs(work, sight.key, job), fit, judged)
         score = partial(score_fold, job.run, work, data, fold)
-        seconds += _do(job.run, scores_file(work.name, fold), _score_inputs(work, sight.key, job), score)
+        seconds += _do(job.run, judged, _score_inputs(work, sight.key, job), score)
     _assemble(job, work)
     job.run.finish(work.name, inputs, seconds)
 
 
-def _do(run: RunDir, file: str, inputs: dict[str, Any], work: Callable[[], None]) -> float:
-    """Does what makes a file, unless it is there from the same inputs; returns the seconds that it took."""
-    stage = file.removesuffix(".npz")
+def _do(run: RunDir, file: str, inputs: dict[str, Any], work: Callable[[], None], *behind: str) -> float:
+    """Does what makes a file, unless it is there from the same inputs; returns the seconds that it took.
+
+    Files behind it are then made again, too: another processor or library may have made another network of the same
+    inputs.
+    """
+    stage, *following = (each.removesuffix(".npz") for each in (file, *behind))
     if not (run.is_done(stage, inputs) and run.has(file)):
+        run.forget(stage, *following)
         started = time.perf_counter()
         work()
         run.finish(stage, inputs, time.perf_counter() - started)

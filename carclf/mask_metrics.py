@@ -11,6 +11,7 @@ from carclf.region_scores import (
     JudgedRegions,
     average_precision,
     class_average_precisions,
+    false_alarm_rate,
     produced_rate,
     region_counts,
     region_precision,
@@ -161,14 +162,15 @@ def mask_label_table(counts: MaskCounts) -> dict[str, dict[str, float]]:
     """Per class, over all photos.
 
     n: photos that have it; precision, recall, f1 (= Dice), iou of its pixels; boundary_f1; regions: true ones; found:
-    share of them; ap50, ap; produced: share of its photos in which a region of it was produced, wherever.
+    share of them; ap50, ap; produced: share of its photos in which a region of it was produced, wherever; false_alarm:
+    the same share of the photos without any region.
     """
     sums = counts.counts.sum(axis=0)  # (C, 3)
     present = counts.counts[..., 0] + counts.counts[..., 2] > 0  # (n, C)
     ones, regions = np.ones((1, len(counts.photos))), counts.scores.regions
     found = region_counts(regions, ones, counts.min_probability)[0]  # (C, 3)
     precisions = class_average_precisions(regions, ones)[0]  # (C, 10)
-    produced = produced_rate(regions, ones, counts.min_probability)[0]
+    produced, alarms = (rate(regions, ones, counts.min_probability)[0] for rate in (produced_rate, false_alarm_rate))
     table = {}
     for c, name in enumerate(counts.class_names):
         hits, false, missed = sums[c]
@@ -184,6 +186,7 @@ def mask_label_table(counts: MaskCounts) -> dict[str, dict[str, float]]:
             "ap50": float(precisions[c, 0]),
             "ap": float(precisions[c].mean()),
             "produced": float(produced[c]),
+            "false_alarm": float(alarms[c]),
         }
     return table
 

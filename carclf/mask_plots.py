@@ -1,6 +1,6 @@
 """Pictures of masks: painted over photos, on sheets beside what is true, from epoch to epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,25 +62,20 @@ def plot_mask_sheet(
 
 
 def plot_epochs(
-    photos: Sequence[Array],
-    masks: Sequence[Sequence[Array]],
-    epochs: Sequence[int],
-    captions: Sequence[str],
-    path: Path,
+    photos: Sequence[Array], masks: Mapping[str, Sequence[Array]], captions: Sequence[str], path: Path
 ) -> None:
-    """Draws how the masks of photos change from epoch to epoch: a row per photo, a column per epoch.
+    """Draws how the masks of photos change: a row per photo, a column per epoch.
 
     Args:
         photos: uint8 (height, width, 3), small; sizes may differ.
-        masks: for each of the epochs the photos' masks, uint8 (height, width) class ids.
-        epochs: which are shown.
+        masks: title of a column -> the photos' masks, uint8 (height, width) class ids.
         captions: one per photo.
         path: where the picture goes.
 
     Raises:
         RunDirError: if the picture cannot be written.
     """
-    columns = 1 + len(epochs)
+    columns = 1 + len(masks)
     with picture(path, 1.9 * columns, 0.4 + 1.5 * len(photos)) as figure:
         grid = figure.subplots(len(photos), columns, squeeze=False)
         for axes in grid.ravel():
@@ -88,10 +83,10 @@ def plot_epochs(
         for row, (photo, caption) in enumerate(zip(photos, captions, strict=True)):
             grid[row, 0].imshow(photo)
             grid[row, 0].set_title(caption, fontsize="small", loc="left")
-            for column, each in enumerate(masks, 1):
+            for column, each in enumerate(masks.values(), 1):
                 grid[row, column].imshow(paint_mask(photo, each[row]))
-        for axes, epoch in zip(grid[0, 1:], epochs, strict=True):
-            axes.set_title(f"epoch {epoch}", fontsize="medium")
+        for axes, title in zip(grid[0, 1:], masks, strict=True):
+            axes.set_title(title, fontsize="medium")
 
 
 def class_legend(figure: "Figure", class_names: Sequence[str]) -> None:
@@ -127,7 +122,9 @@ def paint_mask(photo: Array, mask: Array, colors: Sequence[Color] | None = None)
     for class_id in sorted(ids_in(mask) - {0}):
         rgb = np.array(colors[class_id] if colors else palette_color(class_id), np.uint8)
         inside = mask == class_id
-        painted[inside] = np.round(0.5 * painted[inside] + 0.5 * rgb).astype(np.uint8)
+        halves = np.round(0.5 * np.arange(256)[:, None] + 0.5 * rgb).astype(np.uint8)  # (256, 3): before -> after
+        for plane, values in zip(np.moveaxis(painted, -1, 0), halves.T, strict=True):
+            plane[inside] = values[plane[inside]]
         painted[_edge(inside)] = rgb
     return painted
 

@@ -79,11 +79,12 @@ class Predictor:
         """What one of the backbones sees in images (b, S, S, 3) in [0, 1].
 
         Returns:
-            (vectors (views, b, D), level -> maps (views, b, h, w, c) of the most views that a head looks at).
+            (vectors (views, b, D), of one view where no head asks for them; level -> maps (views, b, h, w, c) of the
+            most views that a head looks at).
         """
         mine = [head.looking for head in self.mask_heads.values() if head.looking.backbone is backbone]
         map_views = max([looking.views for looking in mine], default=0)
-        vector_views = self.views if backbone is self.backbone else 1
+        vector_views = self.views if self.heads and backbone is self.backbone else 1
         vectors, maps = [], []
         for view in range(max(vector_views, map_views)):
             view_vectors, view_maps = backbone.extract(make_view(images, view), maps=view < map_views)

@@ -174,7 +174,7 @@ def interval_cells(metric: Tree) -> tuple[str, str]:
 
 LABEL_COLUMNS = ("precision", "recall", "f1", "ap", "auc", "threshold")
 CLASS_COLUMNS = ("precision", "recall", "f1", "iou", "boundary_f1", "threshold")
-REGION_COLUMNS = ("found", "ap50", "ap", "produced")
+REGION_COLUMNS = ("found", "ap50", "ap", "produced", "false_alarm")
 
 
 def _labels_text(head: Tree) -> str:
@@ -183,7 +183,11 @@ def _labels_text(head: Tree) -> str:
         return text + "\nn: photos with the label; scores over all photos at once; threshold: mean over the folds"
     pixels = _table_of(head["labels"], "n", CLASS_COLUMNS, "photos")
     regions = _table_of(head["labels"], "regions", REGION_COLUMNS)
-    return f"{pixels}\nphotos: with the class; precision, recall, f1 (= Dice) and iou of its pixels\n\n{regions}"
+    return (
+        f"{pixels}\nphotos: with the class; precision, recall, f1 (= Dice) and iou of its pixels\n\n{regions}\n"
+        "regions: true ones; produced: share of the photos with the class in which a region of it was produced; "
+        "false_alarm:\nthe same share of the photos without any damage"
+    )
 
 
 def _table_of(labels: Tree, count: str, columns: Sequence[str], called: str = "") -> str:

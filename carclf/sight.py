@@ -1,6 +1,6 @@
 """A model of the config as it is used: its backbone, loaded once, and what it sees in the photos."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,26 @@ def look_at(backbone: Backbone, dataset: Dataset, request: "SightRequest", cache
         {level: _spread(features, level, positions, len(dataset.photos))[:, kept] for level in features.maps},
         backbone,
     )
+
+
+def look_through(looks: "Sequence[tuple[Backbone, SightRequest]]", dataset: Dataset, cache_dir: Path) -> list[Sight]:
+    """Looks at a dataset through several backbones, all of which then see the same photos.
+
+    Args:
+        looks: each backbone with what is wanted of it.
+        dataset: a photo that one of them cannot read is left out of all.
+        cache_dir: where features are kept.
+
+    Raises:
+        PhotoError: as look_at.
+    """
+    seen: list[Sight] = []
+    for backbone, request in looks:
+        seen.append(look_at(backbone, dataset, request, cache_dir))
+        dataset = seen[-1].dataset
+    if any(len(sight.dataset.photos) > len(dataset.photos) for sight in seen):
+        return look_through(looks, dataset, cache_dir)  # from the cache
+    return seen
 
 
 @dataclass(frozen=True)

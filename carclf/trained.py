@@ -20,8 +20,17 @@ from carclf.scores import Array
 from carclf.sight import BACKBONE, describe
 
 AS_TRAINED = ("sha256", "image_size", "input_range", "grid")
-MASK_AS_TRAINED = ("architecture", "tile", "overlap")
-TRAINING_AS_TRAINED = ("views", "levels")
+MASK_AS_TRAINED = (
+    "architecture",
+    "tile",
+    "overlap",
+    "mask_training.views",
+    "mask_training.levels",
+    "regions.split",  # min_probability only says which regions are told
+    "regions.split_depth",
+    "regions.min_area",
+)
+"""Of a segmentation head: with other values it would answer otherwise than it was judged."""
 
 
 def check_backbone(run: RunDir, backbone: Backbone) -> None:
@@ -37,7 +46,7 @@ def check_backbone(run: RunDir, backbone: Backbone) -> None:
 
 
 def check_config(run: RunDir, config: Mapping[str, Any], heads: Mapping[str, HeadConfig]) -> None:
-    """Makes sure that as many views and the same maps are looked at as in training, by the same networks.
+    """Makes sure that photos are looked at as in training, by the same networks, and regions told apart as then.
 
     Args:
         run: the trained run.
@@ -53,11 +62,16 @@ def check_config(run: RunDir, config: Mapping[str, Any], heads: Mapping[str, Hea
         before, now = known["heads"].get(name), config["heads"][name]
         if before is None or head.kind != "segmentation" or before["kind"] != head.kind:
             continue  # what was not trained is told elsewhere
-        for key in MASK_AS_TRAINED:
-            _compare(run, f"heads.{name}.{key}", before[key], now[key])
-        for key in TRAINING_AS_TRAINED:
-            place = f"heads.{name}.mask_training.{key}"
-            _compare(run, place, before["mask_training"][key], now["mask_training"][key])
+        for place in MASK_AS_TRAINED:
+            _compare(run, f"heads.{name}.{place}", _value_at(before, place), _value_at(now, place))
+
+
+def _value_at(head: Mapping[str, Any], place: str) -> Any:
+    """What stands at "regions.split"; None where it is missing, as in a run of an earlier version."""
+    value: Any = head
+    for key in place.split("."):
+        value = (value or {}).get(key)
+    return value
 
 
 def _compare(run: RunDir, key: str, known: object, now: object) -> None:
@@ -115,11 +129,11 @@ def model_digest(backbone: Backbone | None, heads: Mapping[str, Head], mask_head
         parts.append([name, head.label_set.names, head.label_set.mirror])
         parts += [[which, _hex(array)] for which, array in head.arrays().items()]
     for name, mask_head in mask_heads.items():
-        arrays = [array for decoder in mask_head.decoders for array in decoder.to_arrays().values()]
         looking, decider = mask_head.looking, mask_head.decider
         parts.append([name, mask_head.label_set.names, looking.views, looking.tile, looking.overlap])
         parts.append([_hex(decider.thresholds), vars(decider.regions), mask_head.min_probability])
-        parts += [_hex(array) for array in arrays]
+        for decoder in mask_head.decoders:  # one after the other, as each may be of half a gigabyte
+            parts += [_hex(array) for array in decoder.to_arrays().values()]
     return digest(parts)
 
 

@@ -49,7 +49,8 @@ def open_predictor(config: Config, model: str | None = None) -> Predictor:
 
     Args:
         config: the config that it was trained with.
-        model: one of config.models; None = the first.
+        model: one of config.models, which answers with the heads without a backbone, too; "standalone" = with these
+            alone; None = the first run.
 
     Raises:
         ConfigError: if there is no such model.
@@ -128,11 +129,7 @@ def evaluate_config(
     asked = _asked(answering, labels, annotations)
     workers, seed = num_workers(config), config.cross_validation.seed
     owners = {head.masks_of: config.heads[head.masks_of] for head in asked.values() if head.masks_of is not None}
-    dataset = make_dataset(photos, labels, owners | asked, annotations, "skip", workers)
-    read_mask_sums(dataset)
-    dataset = replace(dataset, heads={name: dataset.heads[name] for name in asked})
-    for note in dataset.notes:
-        LOG.warning("%s", note)
+    dataset = _take_heads(make_dataset(photos, labels, owners | asked, annotations, "skip", workers), asked)
     predictor = open_predictor(config, model)
     run = RunDir(config.results / predictor.model)
     _check_classes(run, predictor, dataset, asked)
@@ -151,6 +148,14 @@ def evaluate_config(
     write_json(run.path / "evaluation.json", tree)
     write_text(run.path / "evaluation.txt", results_text(tree))
     return tree
+
+
+def _take_heads(dataset: Dataset, heads: Collection[str]) -> Dataset:
+    """Some heads of a dataset, whose masks can all be read; says what a user should know of it."""
+    read_mask_sums(dataset)
+    for note in dataset.notes:
+        LOG.warning("%s", note)
+    return replace(dataset, heads={name: dataset.heads[name] for name in heads})
 
 
 def _look(config: Config, predictor: Predictor, dataset: Dataset) -> dict[int, Sight]:

@@ -12,9 +12,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from carclf.annotations.instances import Instances
-from carclf.annotations.shapes import Runs, make_runs
+from carclf.annotations.shapes import Runs, make_runs, rasterise
 from carclf.region_matching import match_regions
 from carclf.region_scores import JudgedRegions, join_photos
+from carclf.regions.region import Region
 
 HEIGHT, WIDTH = 24, 32
 
@@ -26,6 +27,11 @@ class Found:
     class_id: int
     probability: float
     pixels: Runs
+
+
+def region_pixels(region: Region, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of a region in its photo of `size` (width, height): bool (height, width)."""
+    return rasterise([(1, region.pixels)], *size).view(bool)
 
 
 @dataclass(frozen=True)

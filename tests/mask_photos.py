@@ -110,6 +110,12 @@ def scrambled_inside(data: MaskData) -> MaskData:
     return scrambled(data, inner_rows(data))
 
 
+def pooled_dice(counts: Array) -> float:
+    """The mean over classes of the Dice score pooled over photos, of pixel counts int64 (n, C, 3)."""
+    hits, extra, missed = counts.sum(axis=0).T
+    return float(np.mean(2 * hits / (2 * hits + extra + missed)))
+
+
 def losses_of(points: Sequence[CurvePoint], split: str) -> list[float]:
     return [point.loss for point in sorted(points, key=lambda point: point.epoch) if point.split == split]
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import carclf.app
+import carclf.sight
 from carclf.config import Config, read_config
 from carclf.dataset import Dataset, HeadData, Photo
 from carclf.pixels import open_pixels
@@ -117,5 +118,5 @@ def without_backbones(monkeypatch: pytest.MonkeyPatch, facts: Mapping[str, Any] 
     monkeypatch.setattr(carclf.app, "find_source", lambda config, model, fallback: model)
     monkeypatch.setattr(carclf.app, "open_backbone", lambda config, source, options, known: source)
     monkeypatch.setattr(carclf.app, "describe", lambda model: {"name": model, **facts})
-    monkeypatch.setattr(carclf.app, "look_at", look_at)
+    monkeypatch.setattr(carclf.sight, "look_at", look_at)
     monkeypatch.setattr(carclf.app, "_draw", lambda *_: None)

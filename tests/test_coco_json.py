@@ -15,8 +15,9 @@ from carclf.annotations.records import ReadOptions, Record
 from carclf.annotations.shapes import rasterise
 from carclf.files import write_json
 from carclf.regions.coco_json import PhotoRegions, coco_tree
-from carclf.regions.region import Region, make_region, region_pixels
+from carclf.regions.region import Region, make_region
 from carclf.regions.splitting import RegionSettings, find_regions
+from tests.drawn_regions import region_pixels
 from tests.test_regions import discs, smooth, sure
 
 NAMES = ["dent", "scratch, deep"]

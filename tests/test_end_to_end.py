@@ -54,7 +54,7 @@ def test_results_hold_all_that_design_promises(tree: dict[str, Any]) -> None:
         assert expected <= set(head["metrics"])
         for metric in head["metrics"].values():
             assert {"mean", "pooled", "interval", "folds", "baseline"} <= set(metric)
-        of_masks = {"iou", "boundary_f1", "regions", "found", "ap50", "ap", "produced"}
+        of_masks = {"iou", "boundary_f1", "regions", "found", "ap50", "ap", "produced", "false_alarm"}
         for label in head["labels"].values():
             assert {"n", "precision", "recall", "f1", "threshold"} <= set(label)
             assert (of_masks if name == "damage_mask" else {"ap", "auc"}) <= set(label)

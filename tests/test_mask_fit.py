@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from carclf.config_masks import FlexUNetArchitecture, MaskTrainingConfig, effective_training
 from carclf.errors import TrainingError
+from carclf.masks import decoder as decoder_module
 from carclf.masks.answers import Decider, make_grids
 from carclf.masks.decoder import MaskDecoder
 from carclf.masks.fit import HELD_OUT, INNER, TRAIN, MaskFit, fit_mask_head, split_inside
 from carclf.masks.goals import make_goal
 from carclf.masks.photo_scores import JudgedPhotos, judge_photos
-from carclf.masks.scoring import pooled_dice
 from carclf.masks.spec import mirror_back
 from carclf.regions.splitting import RegionSettings
 from tests.mask_photos import (
@@ -37,6 +37,7 @@ from tests.mask_photos import (
     losses_of,
     make_photos,
     make_pixel_photos,
+    pooled_dice,
     random_maps,
     scrambled,
     scrambled_inside,
@@ -89,6 +90,21 @@ def test_alone_or_in_a_batch_and_saved_or_not_a_photo_has_the_same_logits(tmp_pa
     np.testing.assert_array_equal(loaded.predict_logits(maps), together)
     rounded = {level: value.astype(np.float16) for level, value in maps.items()}
     np.testing.assert_array_equal(fit.decoder.predict_logits(rounded), together)
+
+
+def test_no_more_photos_are_looked_at_together_than_memory_bears(fit: MaskFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = random_maps(7)
+    together = fit.decoder.predict_logits(maps)
+    monkeypatch.setattr(decoder_module, "_MOST_CELLS", 3 * 8 * 8)
+    run, seen = fit.decoder._run, list[int]()
+
+    def note(given: dict[str, Any]) -> Any:
+        seen.append(len(given["P3"]))
+        return run(given)
+
+    monkeypatch.setattr(fit.decoder, "_run", note)
+    np.testing.assert_allclose(fit.decoder.predict_logits(maps), together, atol=1e-5)
+    assert seen == [3, 3, 1]
 
 
 def test_two_views_are_averaged_after_turning_the_mirrored_one_back(fit: MaskFit) -> None:

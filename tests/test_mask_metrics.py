@@ -257,6 +257,13 @@ def test_mask_label_table_tells_the_regions_of_every_class() -> None:
         assert table[name]["regions"] == masks.scores.regions.true_counts[:, class_id - 1].sum()
     for of_class, of_all in (("ap50", "ap50"), ("ap", "ap"), ("produced", "produced_rate")):
         assert np.mean([row[of_class] for row in table.values()]) == pytest.approx(pooled[of_all])
+    regions = masks.scores.regions
+    bare = np.flatnonzero(~(regions.true_counts > 0).any(axis=1))
+    sure = regions.probabilities >= masks.min_probability
+    for class_id, name in enumerate(NAMES, 1):
+        alarmed = set(regions.photos[sure & (regions.class_ids == class_id)].tolist()) & set(bare.tolist())
+        assert table[name]["false_alarm"] == pytest.approx(len(alarmed) / len(bare))
+    assert any(row["false_alarm"] for row in table.values())
     found = sum(row["found"] * row["regions"] for row in table.values())
     assert found / sum(row["regions"] for row in table.values()) == pytest.approx(pooled["region_recall"])
 

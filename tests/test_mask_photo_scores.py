@@ -8,11 +8,11 @@ from carclf.mask_metrics import MaskScores
 from carclf.mask_scores import boundary_counts, boundary_tolerance
 from carclf.masks.answers import Decider
 from carclf.masks.photo_scores import JudgedPhotos, join_judged, join_scores, judge_photos
-from carclf.masks.scoring import MeanMask, pooled_dice
+from carclf.masks.scoring import MeanMask
 from carclf.region_matching import match_regions
 from carclf.regions.splitting import RegionSettings
 from carclf.scores import Array
-from tests.mask_photos import draw_masks, loaders, truth_of
+from tests.mask_photos import draw_masks, loaders, pooled_dice, truth_of
 
 DECIDER = Decider(np.array([0.5, 0.5]), RegionSettings(split=False, min_area_share=0.0))
 HEIGHT, WIDTH = 24, 40

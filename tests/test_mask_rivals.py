@@ -148,7 +148,7 @@ def test_previews_of_a_longer_fit_do_not_stay(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("fold1_epoch001.png", "fold1_epoch009.png", "fold10_epoch009.png"):
         (folder / name).touch()
-    Previews(RunDir(tmp_path), "flex", 1, (), 1)
+    Previews(RunDir(tmp_path), "flex", 1, (), lambda places: [])
     assert [path.name for path in folder.iterdir()] == ["fold10_epoch009.png"]
 
 

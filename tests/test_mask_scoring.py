@@ -15,7 +15,6 @@ from carclf.masks.scoring import (
     dice_curve,
     fit_mean_mask,
     mask_at_size,
-    pooled_dice,
 )
 from carclf.masks.spec import NetworkSpec
 from carclf.masks.targets import make_mask_targets, training_targets
@@ -77,7 +76,9 @@ def test_dice_curve_equals_a_slow_loop() -> None:
     probability = random.random((5, 4, 4)).astype(np.float32)
     judged = random.random((5, 4, 4)) * 9
     truth = judged * random.random((5, 4, 4))
-    for threshold, score in zip(CANDIDATES, dice_curve(probability, truth, judged), strict=True):
+    above = (probability[..., None] > CANDIDATES.astype(np.float32)).sum(axis=-1)
+    counted = np.array([[pixels[above == count].sum() for count in range(100)] for pixels in (truth, judged)])
+    for threshold, score in zip(CANDIDATES, dice_curve(counted), strict=True):
         marked = probability > np.float32(threshold)
         assert score == pytest.approx(2 * truth[marked].sum() / (judged[marked].sum() + truth.sum()))
 
@@ -87,9 +88,27 @@ def test_threshold_is_the_best_one_and_half_for_a_class_never_shown() -> None:
     probabilities[0, 0, :, 0] = [0.1, 0.2, 0.3, 0.9]
     truth = np.zeros((1, 1, 4, 2))
     truth[0, 0, 2:, 0] = 1
-    first, second = choose_thresholds(probabilities, truth, np.ones((1, 1, 4)))
+    first, second = choose_thresholds([(probabilities, truth, np.ones((1, 1, 4)))])
     assert 0.2 <= first < 0.3
     assert second == UNDECIDED
+
+
+@pytest.mark.parametrize("together", [1, 3, 40])
+def test_thresholds_are_those_of_a_slow_search_however_many_photos_come_at_a_time(together: int) -> None:
+    random = np.random.default_rng(3)
+    judged = random.random((40, 4, 5)) * 9
+    truth = judged[..., None] * random.random((40, 4, 5, 2)) * (random.random((40, 4, 5, 2)) < 0.3)
+    probabilities = (0.08 * truth + 0.3 * random.random(truth.shape)).astype(np.float32)
+    parts = [
+        (probabilities[start : start + together], truth[start : start + together], judged[start : start + together])
+        for start in range(0, 40, together)
+    ]
+    for index, chosen in enumerate(choose_thresholds(parts)):
+        scores = []
+        for candidate in CANDIDATES:
+            marked = probabilities[..., index] > np.float32(candidate)
+            scores.append(2 * truth[marked, index].sum() / (judged[marked].sum() + truth[..., index].sum()))
+        assert chosen == CANDIDATES[int(np.argmax(scores))]
 
 
 def test_one_class_is_a_sigmoid_and_more_are_a_softmax_with_background() -> None:
@@ -118,8 +137,6 @@ def test_mean_mask_is_the_mean_over_what_was_judged(photos: Photos) -> None:
         judged = shares[:, *cell, 2]
         expected = [(shares[:, *cell, index] * judged).sum() / judged.sum() for index in range(2)]
         np.testing.assert_allclose(mean.probabilities[cell], expected, atol=1e-6)
-    assert ((mean.thresholds > 0) & (mean.thresholds < 1)).all()
-
-
-def test_photos_without_a_class_have_no_dice() -> None:
-    assert np.isnan(pooled_dice(np.zeros((2, 1, 3), np.int64)))
+    class_pixels, judged = data.targets.class_pixels(TRAIN_ROWS)
+    sums = class_pixels.sum(axis=0, dtype=np.float64), judged.sum(axis=0, dtype=np.float64)
+    np.testing.assert_array_equal(mean.thresholds, choose_thresholds([(mean.probabilities, *sums)]))

@@ -15,12 +15,12 @@ from carclf.head_data import Array
 from carclf.label_file import read_label_file
 from carclf.mask_images import mask_colors, read_mask
 from carclf.predict import Predictor
-from carclf.regions.region import region_pixels
 from carclf.regions_out import RegionWriter
 from carclf.rundir import RunDir
 from carclf.saying import Answer
 from carclf.using import open_predictor
 from tests.drawn_annotations import read_ids, run_import
+from tests.drawn_regions import region_pixels
 from tests.drawn_set import MODEL
 
 HEAD = "damage_mask"

@@ -11,8 +11,9 @@ from skimage import segmentation
 from carclf.annotations.shapes import Polygon, make_ring, rasterise
 from carclf.mask_images import resize_mask_probability
 from carclf.regions.polygons import flat_rings, make_polygons
-from carclf.regions.region import Region, box_pixels, describe_region, make_region, region_pixels
+from carclf.regions.region import Region, box_pixels, describe_region, make_region
 from carclf.regions.splitting import RegionSettings, find_regions, make_regions
+from tests.drawn_regions import region_pixels
 
 Pixels = NDArray[np.bool_]
 draw: Any = skimage_draw  # has no types

@@ -16,7 +16,7 @@ LOCATIONS = ("front", "rear", "side")
 METRIC_KEYS = ["mean", "pooled", "interval", "folds", "baseline"]
 LABEL_KEYS = {"n", "precision", "recall", "f1", "ap", "auc", "threshold"}
 CLASS_KEYS = {"n", "precision", "recall", "f1", "iou", "boundary_f1", "threshold"}
-REGION_KEYS = {"regions", "found", "ap50", "ap", "produced"}
+REGION_KEYS = {"regions", "found", "ap50", "ap", "produced", "false_alarm"}
 HISTORY = [
     {"fold": fold, "epoch": epoch, "split": split, "loss": 1 / epoch, "metric": 1 - 0.5 / epoch}
     for fold in range(5)
@@ -253,7 +253,7 @@ def test_masks_stand_beside_what_predicting_nothing_scores(tree: Tree) -> None:
     regions = head["labels"]["damage"]["regions"]
     (line,) = [line for line in text.splitlines() if line.split()[:2] == ["damage", str(regions)]]
     row = head["labels"]["damage"]
-    assert line.split()[2:] == [f"{row[key]:.3f}" for key in ("found", "ap50", "ap", "produced")]
+    assert line.split()[2:] == [f"{row[key]:.3f}" for key in ("found", "ap50", "ap", "produced", "false_alarm")]
 
 
 def test_results_name_the_networks_and_say_where_there_is_no_backbone(tree: Tree) -> None:

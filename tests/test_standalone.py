@@ -16,7 +16,8 @@ from carclf.config import Config, read_config
 from carclf.config_data import AnnotationConfig
 from carclf.dataset import Dataset
 from carclf.errors import RunDirError
-from carclf.mask_fold import load_truth, read_fold_mask, read_scores
+from carclf.mask_fold import load_truth, read_fold_mask, read_scores, score_fold
+from carclf.mask_previews import Previews
 from carclf.masks.scoring import confusion_counts
 from carclf.records import read_history, read_mask_counts
 from carclf.rundir import RunDir
@@ -114,6 +115,29 @@ def test_what_is_deleted_or_decided_otherwise_is_made_again_without_a_fit(
     assert caplog.text.count("computed again") == 1  # and of nothing else
 
 
+def test_what_was_judged_of_a_lost_network_is_judged_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(config.results, tmp_path / "results")
+    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
+    given |= {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    names = ("in_tiles/fold0.npz", "in_tiles/fold0_scores.npz")
+    before = [(run.path / name).read_bytes() for name in names]
+    (run.path / names[0]).unlink()
+    judged: list[tuple[str, int]] = []
+
+    def note(run: RunDir, work: Any, data: Any, fold: int) -> None:
+        judged.append((work.name, fold))
+        score_fold(run, work, data, fold)
+
+    monkeypatch.setattr(mask_judging, "score_fold", note)
+    monkeypatch.setattr(app, "_draw", lambda *_: None)
+    run_config(read_config(tmp_path / "config.json"))
+    assert judged == [("in_tiles", 0)]
+    assert [(run.path / name).read_bytes() for name in names] == before  # the same network, here
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_what_is_counted_is_what_the_kept_masks_show(run: RunDir, dataset: Dataset, head: str) -> None:
     record = read_mask_counts(run, head)
@@ -153,6 +177,13 @@ def test_every_epoch_has_its_preview_and_a_picture_shows_them_all(run: RunDir) -
     for path in folder.iterdir():
         with Image.open(path) as picture:
             assert min(picture.size) > 100
+
+
+def test_previews_of_an_earlier_fit_do_not_stay(run: RunDir, tmp_path: Path) -> None:
+    shutil.copytree(run.path / "damage_mask" / "previews", tmp_path / "damage_mask" / "previews")
+    Previews(RunDir(tmp_path), "damage_mask", 0, (), lambda places: []).finish()  # of a fit that shows none
+    left = {path.name for path in (tmp_path / "damage_mask" / "previews").iterdir()}
+    assert left == {path.name for path in (run.path / "damage_mask" / "previews").glob("fold1*")}
 
 
 def test_the_sheet_shows_the_masks_that_were_counted(
@@ -210,6 +241,7 @@ def test_a_fold_network_answers_as_it_was_judged(config: Config, run: RunDir, da
         ("tile", 48, r"heads\.in_tiles\.tile 64, the config now gives 48"),
         ("architecture", {**NETWORK, "image_size": 32}, r"heads\.in_tiles\.architecture .*'image_size': 16"),
         ("mask_training", {"views": 2}, r"heads\.in_tiles\.mask_training\.views 1, the config now gives 2"),
+        ("regions", {"split": False}, r"heads\.in_tiles\.regions\.split True, the config now gives False"),
     ],
 )
 def test_a_photo_is_looked_at_as_in_training_or_not_at_all(
@@ -219,6 +251,17 @@ def test_a_photo_is_looked_at_as_in_training_or_not_at_all(
     given["heads"]["in_tiles"][key] = value
     (tmp_path / "config.json").write_text(json.dumps(given))
     with pytest.raises(RunDirError, match=f"was trained with {said}.*Set it back, or train again"):
+        open_predictor(read_config(tmp_path / "config.json"))
+
+
+def test_a_run_of_an_earlier_version_is_refused(config: Config, tmp_path: Path) -> None:
+    shutil.copytree(config.results, tmp_path / "results")
+    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
+    (tmp_path / "config.json").write_text(json.dumps(given | {"results": str(tmp_path / "results")}))
+    for head in given["heads"].values():
+        del head["architecture"], head["mask_training"], head["regions"]
+    run.write_json("config.json", given)
+    with pytest.raises(RunDirError, match=r"was trained with heads\.damage_mask\.architecture None.*train again"):
         open_predictor(read_config(tmp_path / "config.json"))
 
 

@@ -44,7 +44,7 @@ class MaskDecoder:
         return max(1, min(_MOST_PHOTOS, _MOST_CELLS // (height * width)))
 
     def predict_logits(self, maps: Mapping[str, Array]) -> NDArray[np.float32]:
-        """Averages the answers over the views of each photo.
+        """Averages the answers over the views of each photo; looks at `photos_together` in one go.
 
         Args:
             maps: level -> float16 or float32 (views, b, h, w, c); view 1 is the mirrored photo. Rounded to
@@ -53,15 +53,19 @@ class MaskDecoder:
         Returns:
             float32 (b, H, W, K): the classes' logits (the background's is 0) and what else the architecture says.
         """
-        views = len(next(iter(maps.values())))
-        total: Any = 0.0
-        for view in range(views):
-            given = {
-                level: tf.constant(maps[level][view].astype(np.float16), tf.float32) for level in self.spec.map_shapes
-            }
-            outputs = self._run(given).numpy()
-            total += self.spec.turn_back(outputs) if view == 1 else outputs
-        return np.asarray(total / np.float32(views), dtype=np.float32)
+        views, count = next(iter(maps.values())).shape[:2]
+        answers = np.zeros((count, *self.grid, self.spec.num_outputs), np.float32)
+        for start in range(0, count, self.photos_together):
+            few = slice(start, start + self.photos_together)
+            for view in range(views):
+                given = {
+                    level: tf.constant(maps[level][view, few].astype(np.float16), tf.float32)
+                    for level in self.spec.map_shapes
+                }
+                outputs = self._run(given).numpy()
+                answers[few] += self.spec.turn_back(outputs) if view == 1 else outputs
+        answers /= np.float32(views)
+        return answers
 
     def predict_photos(self, reader: MapReader, photos: Array, views: int | None = None) -> NDArray[np.float32]:
         """The answers for cached photos.

@@ -1,6 +1,6 @@
 """One fold of a segmentation head: thresholds from an inner split, and the network that counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +12,14 @@ from carclf.errors import TrainingError
 from carclf.masks.decoder import MaskDecoder
 from carclf.masks.optimizing import Course
 from carclf.masks.sampling import MaskData
-from carclf.masks.scoring import MeanMask, choose_thresholds, class_probabilities, fit_mean_mask
+from carclf.masks.scoring import MeanMask, Part, choose_thresholds, class_probabilities, fit_mean_mask
 from carclf.masks.training import CurvePoint, Job, train_network
 
 Array = NDArray[Any]
 TRAIN, INNER, HELD_OUT = "train", "inner_validation", "validation"
 """The splits in the curves."""
 Preview = Callable[[int, Array, Array], None]
-"""Takes an epoch, rows of the data, int (k,), and the network's answers for them, float32 (k, H, W, K)."""
+"""Takes an epoch, rows of the data, int (k,), and the logits of their classes, float32 (k, H, W, C)."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ def fit_mask_head(
     if preview is not None and settings.epoch_previews:
         job = replace(job, show=_shower(data, inner_test, settings.epoch_previews, preview))
     first = train_network(data, job, settings)
-    answers = first.decoder.predict_photos(data.reader, inner_test)
-    probabilities = class_probabilities(answers[..., : data.spec.num_classes])
-    thresholds = choose_thresholds(probabilities, *data.targets.class_pixels(inner_test))
+    thresholds = choose_thresholds(_answered(first.decoder, data, inner_test))
     mean_mask = fit_mean_mask(data.targets, split.train)
     if not settings.refit:
         return MaskFit(first.decoder, thresholds, mean_mask, _history(first.curves), first.course)
@@ -103,6 +101,14 @@ def fit_mask_head(
     second = train_network(data, job, settings)
     inner = [point for point in first.curves if point.split == INNER]
     return MaskFit(second.decoder, thresholds, mean_mask, _history(second.curves + inner), second.course)
+
+
+def _answered(decoder: MaskDecoder, data: MaskData, rows: Array) -> Iterator[Part]:
+    """What a network says of photos and what is true, of as many at a time as memory bears."""
+    for start in range(0, len(rows), decoder.photos_together):
+        few = rows[start : start + decoder.photos_together]
+        outputs = decoder.predict_photos(data.reader, few)
+        yield class_probabilities(outputs[..., : data.spec.num_classes]), *data.targets.class_pixels(few)
 
 
 def _history(points: list[CurvePoint]) -> tuple[CurvePoint, ...]:
@@ -115,7 +121,7 @@ def _shower(data: MaskData, rows: Array, count: int, preview: Preview) -> Callab
     chosen = shown[np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int))]
 
     def show(epoch: int, decoder: MaskDecoder) -> None:
-        preview(epoch, chosen, decoder.predict_photos(data.reader, chosen, views=1))
+        preview(epoch, chosen, decoder.predict_photos(data.reader, chosen, views=1)[..., : data.spec.num_classes])
 
     return show
 

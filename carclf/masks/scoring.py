@@ -1,6 +1,8 @@
 """Class probabilities on the grid -> masks at the photos' own sizes, pixel counts, thresholds, trivial masks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ from numpy.typing import NDArray
 from carclf.labels import IGNORED_PIXEL
 from carclf.mask_images import resize_mask_probability
 from carclf.masks.targets import MaskTargets
-from carclf.scores import dice
 
 Array = NDArray[Any]
+Part = tuple[Array, Array, Array]
+"""What is said of photos and what is true, by cells of any shape (...): probabilities, float32 (..., C); pixels of each
+class, float (..., C); judged pixels, float (...)."""
 CANDIDATES = np.linspace(0.01, 0.99, 99)
 """Thresholds that are tried: hundredths; the Dice score changes slowly with them."""
 UNDECIDED = 0.5
@@ -76,32 +80,39 @@ def confusion_counts(predicted: NDArray[np.uint8], true: NDArray[np.uint8], num_
     return np.stack([hits, table.sum(axis=0) - hits, missed], axis=1)
 
 
-def choose_thresholds(probabilities: Array, class_pixels: Array, judged: Array) -> NDArray[np.float64]:
-    """Finds each class' threshold with the best Dice score, pooled over the photos.
+def choose_thresholds(parts: Iterable[Part]) -> NDArray[np.float64]:
+    """Finds each class' threshold with the best Dice score, pooled over all photos.
 
     Args:
-        probabilities: float32 (n, h, w, C).
-        class_pixels: float (n, h, w, C): pixels of each class in the cell.
-        judged: float (n, h, w): judged pixels in the cell.
+        parts: one or more, of some of the photos each; one at a time is in memory.
 
     Returns:
         float64 (C,); UNDECIDED where no photo shows the class.
     """
-    chosen = np.full(probabilities.shape[-1], UNDECIDED)
-    for index in range(len(chosen)):
-        truth = class_pixels[..., index]
-        if truth.sum() > 0:
-            chosen[index] = CANDIDATES[dice_curve(probabilities[..., index], truth, judged).argmax()]
-    return chosen
+    totals = reduce(np.add, (_count_by_candidates(*part) for part in parts))  # (C, 2, 100)
+    chosen = [CANDIDATES[dice_curve(each).argmax()] if each[0].sum() > 0 else UNDECIDED for each in totals]
+    return np.array(chosen, np.float64)
 
 
-def dice_curve(probability: Array, truth: Array, judged: Array) -> NDArray[np.float64]:
-    """The pooled Dice score of one class at every one of CANDIDATES; arguments of one shape, see above."""
-    passed = np.searchsorted(CANDIDATES.astype(np.float32), probability.ravel(), side="left")
+def dice_curve(counted: Array) -> NDArray[np.float64]:
+    """The pooled Dice score of one class at every one of CANDIDATES.
+
+    Args:
+        counted: float64 (2, 100): pixels of the class, and judged ones, by how many candidates their cells are above.
+    """
+    hits, marked = (np.cumsum(each[::-1])[::-1][1:] for each in counted)  # (99,) each: above each candidate
+    return np.asarray(2 * hits / np.maximum(marked + counted[0].sum(), 1e-12))
+
+
+def _count_by_candidates(probabilities: Array, class_pixels: Array, judged: Array) -> NDArray[np.float64]:
+    """What dice_curve takes, of every class: float64 (C, 2, 100); arguments: a Part."""
     bins = len(CANDIDATES) + 1
-    hits = _sum_from_above(np.bincount(passed, weights=truth.ravel(), minlength=bins))
-    marked = _sum_from_above(np.bincount(passed, weights=judged.ravel(), minlength=bins))
-    return np.asarray(2 * hits / np.maximum(marked + float(truth.sum(dtype=np.float64)), 1e-12))
+    counted = np.zeros((probabilities.shape[-1], 2, bins))
+    for index in range(len(counted)):
+        passed = np.searchsorted(CANDIDATES.astype(np.float32), probabilities[..., index].ravel(), side="left")
+        for place, pixels in enumerate((class_pixels[..., index], judged)):
+            counted[index, place] = np.bincount(passed, weights=pixels.ravel(), minlength=bins)
+    return counted
 
 
 @dataclass(frozen=True)
@@ -118,22 +129,19 @@ class MeanMask:
 
 
 def fit_mean_mask(targets: MaskTargets, train: Array) -> MeanMask:
-    """Averages the masks of the training part, int (n,), and chooses the thresholds there."""
-    shares = targets.shares[train]
-    judged_share = shares[..., -1].sum(axis=0, dtype=np.float64)
-    covered = (shares[..., :-1].astype(np.float32) * shares[..., -1:]).sum(axis=0, dtype=np.float64)
+    """Averages the masks of the training part, int (n,), and chooses the thresholds there.
+
+    Photo by photo: all of them in float32 would fill the memory.
+    """
+    height, width = targets.shares.shape[1:3]
+    covered, class_pixels = (np.zeros((height, width, targets.num_classes)) for _ in range(2))
+    judged_share, judged = (np.zeros((height, width)) for _ in range(2))
+    for photo in train:
+        shares = targets.shares[photo]
+        judged_share += shares[..., -1]
+        covered += shares[..., :-1].astype(np.float32) * shares[..., -1:]
+        of_photo = targets.class_pixels(np.array([photo]))
+        class_pixels += of_photo[0][0]
+        judged += of_photo[1][0]
     mean = (covered / np.maximum(judged_share, 1e-12)[..., None]).astype(np.float32)
-    class_pixels, judged = targets.class_pixels(train)
-    sums = class_pixels.sum(axis=0, dtype=np.float64), judged.sum(axis=0, dtype=np.float64)
-    return MeanMask(mean, choose_thresholds(mean, *sums))
-
-
-def pooled_dice(counts: NDArray[np.int64]) -> float:
-    """The mean over classes of the Dice score pooled over photos: int64 (n, C, 3) -> [0, 1], NaN if undefined."""
-    scores = dice(counts.sum(axis=0).astype(np.float64))
-    return float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
-
-
-def _sum_from_above(histogram: Array) -> Array:
-    """How much lies above each candidate: (99 + 1,) -> (99,)."""
-    return np.cumsum(histogram[::-1])[::-1][1:]
+    return MeanMask(mean, choose_thresholds([(mean, class_pixels, judged)]))

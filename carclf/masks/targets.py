@@ -79,8 +79,10 @@ class MaskTargets:
 
     def has_class(self) -> Array:
         """Which photos show which class: bool (m, C)."""
-        shown = (self.shares[..., :-1] > 0) & (self.shares[..., -1:] > 0)
-        return np.asarray(shown.any(axis=(1, 2)))
+        shown = np.zeros((len(self.shares), self.num_classes), bool)
+        for row, shares in enumerate(self.shares):  # one by one: all at once would take half as much memory again
+            shown[row] = ((shares[..., :-1] > 0) & (shares[..., -1:] > 0)).any(axis=(0, 1))
+        return shown
 
 
 def training_targets(mask: NDArray[np.uint8], num_classes: int, height: int, width: int) -> Array:

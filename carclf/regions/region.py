@@ -53,11 +53,6 @@ def box_pixels(region: Region) -> NDArray[np.bool_]:
     return rasterise([(1, inner)], *inner.size).view(bool)
 
 
-def region_pixels(region: Region, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Returns the pixels of a region in its photo of `size` (width, height): bool (height, width)."""
-    return rasterise([(1, region.pixels)], *size).view(bool)
-
-
 def describe_region(
     region: Region, class_name: str, size: tuple[int, int], tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
