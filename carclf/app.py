@@ -34,6 +34,7 @@ from carclf.sight import BACKBONE, Sight, SightRequest, describe, find_source, l
 from carclf.splits import Split, share_split, split_photos
 
 LOG = logging.getLogger(__name__)
+CONFIG = "config.json"  # of a run: the effective one
 CACHE = "cache"  # under results, shared by all models
 MOST_SKIPPED = 10  # photos that cannot be read are named on the terminal
 SEES_BY = ("sha256", "image_size", "input_range", "grid", "engine", "engine_version", "precision")
@@ -58,7 +59,9 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
         trees: dict[str, dict[str, Any]] = {}
         split: Split | None = None
         for name, run in runs.items():
-            run.write_json("config.json", config.model_dump(mode="json"))
+            effective = config.model_dump(mode="json")
+            if run.has(CONFIG) and run.read_json(CONFIG) != effective:
+                run.remove(CONFIG)  # a run that is killed half-way must not answer by either config
             seen = _see(config, sources[name], run, dataset) if name in sources else _see_pixels(config, run, dataset)
             dataset = seen[0].sight.dataset  # without the photos that could not be read
             # the first run's groups and folds serve all, so that models are compared over the same folds
@@ -66,12 +69,8 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
                 split = share_split(split, runs[config.first_run], run, dataset, seen[0].sight.group_vectors)
             else:
                 split = _split(config, run, seen[0].sight)
-            if name in sources:
-                sight, settings = seen[0].sight, (config.training, config.cross_validation)
-                judge_heads(run, dataset, split, (sight.vectors, sight.key), settings)
-            job = MaskJob(run, split, config.cross_validation.seed, mask_sums)
-            for each in seen:
-                judge_masks(job, each.sight, each.mask_heads)
+            _judge(config, seen, MaskJob(run, split, config.cross_validation.seed, mask_sums))
+            run.write_json(CONFIG, effective)
             trees[name] = _results(config, run, seen[0].sight, split)
         write_results(runs, trees, _same_masks(config), config.cross_validation.seed)
         for name, run in runs.items():
@@ -152,6 +151,15 @@ def _draw_demo(config: Config, demo: DemoConfig) -> DatasetConfig:
     ]
     described = {"photos": folder / "photos", "labels": folder / "labels.csv", "annotations": masks}
     return DatasetConfig.model_validate(described)
+
+
+def _judge(config: Config, seen: list["Seen"], job: MaskJob) -> None:
+    """Cross-validates the heads of one run."""
+    if job.run.path.name != STANDALONE:
+        sight, settings = seen[0].sight, (config.training, config.cross_validation)
+        judge_heads(job.run, sight.dataset, job.split, (sight.vectors, sight.key), settings)
+    for each in seen:
+        judge_masks(job, each.sight, each.mask_heads)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from carclf.calibration import decide
 from carclf.groups import hash_photos, make_groups
 from carclf.heads import Head
-from carclf.images import photo_size, read_full_photo, read_photo
+from carclf.images import read_photo
 from carclf.mask_fold import fold_file, load_truth
 from carclf.mask_heads import MaskHead
 from carclf.mask_metrics import MaskCounts
@@ -100,9 +100,7 @@ def _answers(head: MaskHead, sight: Sight, rows: Array) -> Iterator[Array]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         for row, grid in zip(batch, head.answer(reader.read_views(batch)), strict=True):
-            path = sight.dataset.photos[row].path
-            plan = head.plan(photo_size(path))
-            yield grid if plan is None else head.looking.answer_tiles(read_full_photo(path), plan, head.answer)
+            yield head.looking.answer_photo(sight.dataset.photos[row].path, grid, head.answer)
 
 
 def _training_shares(run: RunDir, name: str, head: Head) -> Array:

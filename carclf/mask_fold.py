@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from carclf.config_heads import MaskHeadConfig
 from carclf.dataset import Photo
 from carclf.head_data import HeadData
-from carclf.images import photo_frame, photo_size, read_full_photo
+from carclf.images import photo_frame, photo_size
 from carclf.mask_architectures import FROM_PIXELS
 from carclf.mask_images import pack_mask, unpack_mask
 from carclf.mask_looking import Looking
@@ -208,9 +208,7 @@ def answer_photos(
         batch = places[start : start + _TOGETHER]
         whole = make_grids(decoder.predict_photos(data.learnt.reader, batch), classes)
         for place, grid in zip(batch, whole, strict=True):
-            path = photos[place].path
-            plan = data.looking.plan(photo_size(path), decoder.grid)
-            yield grid if plan is None else data.looking.answer_tiles(read_full_photo(path), plan, answer)
+            yield data.looking.answer_photo(photos[place].path, grid, answer)
 
 
 def read_scores(run: RunDir, head: str, fold: int) -> tuple[Array, JudgedPhotos]:

@@ -11,7 +11,6 @@ from carclf.labels import LabelSet
 from carclf.mask_looking import Looking
 from carclf.masks.answers import Decider, make_grids
 from carclf.scores import Array
-from carclf.tiling import TilePlan
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,3 @@ class MaskHead:
         chosen = {level: maps[level][: self.looking.views] for level in self.looking.levels}
         outputs = np.mean([decoder.predict_logits(chosen) for decoder in self.decoders], axis=0)
         return make_grids(outputs, len(self.label_set.names))
-
-    def plan(self, size: tuple[int, int]) -> TilePlan | None:
-        """The tiles of a photo of `size` (width, height); None where it is looked at as a whole."""
-        return self.looking.plan(size, self.decoders[0].grid)

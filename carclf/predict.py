@@ -13,7 +13,7 @@ import numpy as np
 from carclf.backbone import Backbone
 from carclf.errors import PhotoError
 from carclf.heads import Head
-from carclf.images import decode_photo, photo_size, read_bytes, read_full_photo
+from carclf.images import decode_photo, photo_size, read_bytes
 from carclf.mask_heads import MaskHead
 from carclf.saying import Answer, say_labels, say_mask
 from carclf.scores import Array
@@ -138,10 +138,7 @@ class Predictor:
         said: dict[str, Any] = {name: say_labels(head, answered[name]) for name, head in self.heads.items()}
         masks, probabilities, regions = {}, {}, {}
         for name, head in self.mask_heads.items():
-            plan = head.plan(photo.size)
-            grid = answered[name]
-            if plan is not None:
-                grid = head.looking.answer_tiles(read_full_photo(photo.path), plan, head.answer)
+            grid = head.looking.answer_photo(photo.path, answered[name], head.answer)
             mask = head.decider.mask(grid, *photo.size)
             found = head.decider.find(grid, mask)
             said[name] = say_mask(mask, found, head.label_set, head.min_probability)

@@ -37,7 +37,7 @@ from carclf.report import run_results
 from carclf.report_text import results_text
 from carclf.rundir import RunDir
 from carclf.scores import Array
-from carclf.sight import BACKBONE, Sight, find_source, look_at, open_backbone
+from carclf.sight import BACKBONE, Sight, find_source, look_through, open_backbone
 from carclf.splits import seen_before
 from carclf.trained import check_backbone, check_config, model_digest, read_heads, read_mask_heads
 
@@ -160,17 +160,16 @@ def _take_heads(dataset: Dataset, heads: Collection[str]) -> Dataset:
 
 def _look(config: Config, predictor: Predictor, dataset: Dataset) -> dict[int, Sight]:
     """What each of the model's backbones sees in a separate set: its id -> sight, the model's own first."""
-    sights: dict[int, Sight] = {}
+    looks = []
     for backbone in predictor.backbones:
         mine = {
             name: config.heads[name]
             for name, head in predictor.mask_heads.items()
             if head.looking.backbone is backbone and name in dataset.heads
         }
-        request = sight_request(config, mine, "skip")
-        sights[id(backbone)] = look_at(backbone, dataset, request, config.results / CACHE)
-        dataset = sights[id(backbone)].dataset
-    return sights
+        looks.append((backbone, sight_request(config, mine, "skip")))
+    sights = look_through(looks, dataset, config.results / CACHE)
+    return {id(backbone): sight for (backbone, _), sight in zip(looks, sights, strict=True)}
 
 
 def _score(

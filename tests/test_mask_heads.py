@@ -1,10 +1,12 @@
 """How segmentation heads look at photos and answer: through pixels, in views, in tiles, k networks together."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from carclf.mask_heads import MaskHead
 from carclf.mask_looking import Looking
@@ -83,17 +85,16 @@ def test_the_second_view_is_the_mirrored_photo() -> None:
 def test_only_photos_larger_than_a_tile_and_a_cell_are_cut(
     size: tuple[int, int], tile: int | None, tiles: bool
 ) -> None:
-    assert (make_head(1.0, tile=tile).plan(size) is not None) is tiles
+    assert (make_head(1.0, tile=tile).looking.plan(size, (SIZE, SIZE)) is not None) is tiles
 
 
-def test_tiles_see_what_a_whole_photo_is_too_small_for() -> None:
+def test_tiles_see_what_a_whole_photo_is_too_small_for(tmp_path: Path) -> None:
     """A stripe of one pixel: gone where the photo is made small, there where it is looked at in tiles of its size."""
     photo = np.zeros((16, 96, 3), np.uint8)
     photo[:, 40:42, 0] = 255
     head = make_head(8.0, tile=16)
-    plan = head.plan((96, 16))
-    assert plan is not None
-    grid = head.looking.answer_tiles(photo, plan, head.answer)
+    Image.fromarray(photo).save(tmp_path / "stripe.png")
+    grid = head.looking.answer_photo(tmp_path / "stripe.png", np.zeros((SIZE, SIZE, 2), np.float32), head.answer)
     mask = head.decider.mask(grid, 96, 16)
     expected = np.zeros((16, 96), np.uint8)
     expected[:, 40:42] = 1

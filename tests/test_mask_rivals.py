@@ -342,7 +342,7 @@ def test_a_single_networks_answer_is_the_mask_that_was_judged_tile_by_tile(
     predictor: Predictor, run: RunDir, drawn_set: Path
 ) -> None:
     xception = predictor.mask_heads["xception"]
-    plan = xception.plan((96, 96))
+    plan = xception.looking.plan((96, 96), xception.decoders[0].grid)
     assert plan is not None
     assert (len(xception.decoders), len(plan)) == (1, 4)
     kept = dict(held_out(run, 0))
@@ -361,7 +361,7 @@ def test_the_network_of_a_fold_answers_as_it_was_judged(
 ) -> None:
     flex = predictor.mask_heads["flex"]
     assert len(flex.decoders) == 2
-    assert flex.plan((96, 96)) is None
+    assert flex.looking.plan((96, 96), flex.decoders[0].grid) is None
     thresholds = [np.array(choice["thresholds"]) for choice in run.read_json("flex/choices.json")]
     np.testing.assert_allclose(flex.thresholds, np.mean(thresholds, axis=0))
     decider = replace(flex.decider, thresholds=thresholds[fold])
