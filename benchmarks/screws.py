@@ -61,6 +61,8 @@ TRAINING = {
     "batch_size": 8,
     "learning_rate_reducer": False,
     "patience": None,
+    "epochs": EPOCHS,
+    "augment": False,
 }
 
 
@@ -69,9 +71,7 @@ class Way:
     """One way to split and to augment."""
 
     name: str
-    copied: bool  # before the split
     grouped: bool
-    training: Mapping[str, Any]
 
     @property
     def folder(self) -> Path:
@@ -80,8 +80,8 @@ class Way:
 
 
 WAYS = (
-    Way("leaking", copied=True, grouped=False, training={"epochs": EPOCHS, "augment": False}),
-    Way("grouped", copied=True, grouped=True, training={"epochs": EPOCHS, "augment": False}),
+    Way("leaking", grouped=False),
+    Way("grouped", grouped=True),
 )
 
 
@@ -106,15 +106,15 @@ def write_config(way: Way) -> Config:
     """Asks for the flexible U-Net, nothing else."""
     path = way.folder / "config.json"
     config = json.loads(path.read_text())
-    config["heads"][HEAD] |= {"architecture": ARCHITECTURE, "mask_training": {**TRAINING, **way.training}, "folds": 1}
+    config["heads"][HEAD] |= {"architecture": ARCHITECTURE, "mask_training": TRAINING, "folds": 1}
     config["cross_validation"] |= {"folds": FOLDS_MADE}
     path.write_text(json.dumps(config, indent=2) + "\n")
     return read_config(path)
 
 
-def prepare(way: Way, category: Path, copies: Path) -> Config:
+def prepare(way: Way, copies: Path) -> Config:
     """Imports the photos of one way and configures its run."""
-    import_category(copies if way.copied else category, way.folder)
+    import_category(copies, way.folder)
     if way.grouped:
         write_groups(way.folder)
     return write_config(way)
@@ -160,7 +160,7 @@ def main() -> None:
     copies = augment_before_splitting(category, DIR / "copies" / "screw", TURNS, mirrored=(False,))
     new = DIR / "new"
     import_category(draw_screws(DIR / "new_category" / "screw", NEW_SCREWS, NEW_SEED), new)
-    configs = {way.name: prepare(way, category, copies) for way in WAYS}
+    configs = {way.name: prepare(way, copies) for way in WAYS}
     trees = {name: run_config(config)[STANDALONE] for name, config in configs.items()}
     for name, config in configs.items():
         print(f"{name}: {leaking_share(config):.1%} of the photos were judged by a network that saw a copy of them")
