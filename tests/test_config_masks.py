@@ -234,6 +234,10 @@ ERRORS = [
         r"heads\.mask\.overlap: 65 pixels, but a tile has 128\. At most half of it: 64\.",
     ),
     (
+        {"mask": OWN_MASKS | {"architecture": {"name": "flexunet", "image_size": 256}, "tile": 128}},
+        r"heads\.mask\.tile: 128 pixels, fewer than the image_size 256: tiles would be enlarged\. Set 256\.",
+    ),
+    (
         {"mask": OWN_MASKS | {"overlap": 8}},
         r"heads\.mask\.overlap: is of tiles, but tile is missing\. Add it, or delete this key\.",
     ),
