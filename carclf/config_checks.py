@@ -167,7 +167,7 @@ def _tile_problems(name: str, head: dict[str, Any]) -> Iterator[str]:
         yield f"heads.{name}.overlap: {overlap} pixels, but a tile has {tile}. At most half of it: {tile // 2}."
     size = _section(head, "architecture").get("image_size")
     if isinstance(tile, int) and isinstance(size, int) and tile < size:
-        yield f"heads.{name}.tile: {tile} pixels, fewer than the image_size {size}: tiles would be enlarged. Set {size}."
+        yield f"heads.{name}.tile: {tile} pixels, fewer than the image_size: tiles would be enlarged. Set {size}."
     if tile is None and head.get("overlap") is not None and head.get("kind") == SEGMENTATION:
         yield f"heads.{name}.overlap: is of tiles, but tile is missing. Add it, or delete this key."
 

@@ -235,7 +235,7 @@ ERRORS = [
     ),
     (
         {"mask": OWN_MASKS | {"architecture": {"name": "flexunet", "image_size": 256}, "tile": 128}},
-        r"heads\.mask\.tile: 128 pixels, fewer than the image_size 256: tiles would be enlarged\. Set 256\.",
+        r"heads\.mask\.tile: 128 pixels, fewer than the image_size: tiles would be enlarged\. Set 256\.",
     ),
     (
         {"mask": OWN_MASKS | {"overlap": 8}},
