@@ -59,9 +59,6 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
         trees: dict[str, dict[str, Any]] = {}
         split: Split | None = None
         for name, run in runs.items():
-            effective = config.model_dump(mode="json")
-            if run.has(CONFIG) and run.read_json(CONFIG) != effective:
-                run.remove(CONFIG)  # a run that is killed half-way must not answer by either config
             seen = _see(config, sources[name], run, dataset) if name in sources else _see_pixels(config, run, dataset)
             dataset = seen[0].sight.dataset  # without the photos that could not be read
             # the first run's groups and folds serve all, so that models are compared over the same folds
@@ -70,7 +67,8 @@ def run_config(config: Config) -> dict[str, dict[str, Any]]:
             else:
                 split = _split(config, run, seen[0].sight)
             _judge(config, seen, MaskJob(run, split, config.cross_validation.seed, mask_sums))
-            run.write_json(CONFIG, effective)
+            # only now: a run that is killed half-way must not answer by a config that its heads do not know
+            run.write_json(CONFIG, config.model_dump(mode="json"))
             trees[name] = _results(config, run, seen[0].sight, split)
         write_results(runs, trees, _same_masks(config), config.cross_validation.seed)
         for name, run in runs.items():

@@ -92,10 +92,6 @@ class RunDir:
         """Whether a file of the run is there."""
         return (self.path / name).exists()
 
-    def remove(self, name: str) -> None:
-        """Deletes a file of the run, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
-
     def read_json(self, name: str) -> Any:
         """Reads a JSON file of the run."""
         try:
