@@ -18,6 +18,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     label_table         label tables: a csv with a line per photo
     labels              label files and tables -> class names, targets (-1 = not labelled)
     images              photos: find, decode, orient, resize, scale
+    photo_source        a photo that is asked about: a file, or bytes in memory
     mask_images         masks as pictures: read, turned with their photo, resized, written
     scores              scores of plain arrays under many sets of row weights at once
     region_scores       found regions under many sets of row weights at once: average precision, found and missed

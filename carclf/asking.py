@@ -7,20 +7,21 @@ from pathlib import Path
 
 from carclf.errors import PhotoError
 from carclf.images import find_photos
+from carclf.photo_source import PhotoSource
 
 PROMPT = "Image filepath: "  # the predecessor's words
 QUOTES = ("'", '"')
 
 
-def list_photos(given: Iterable[Path]) -> Iterator[Path | PhotoError]:
+def list_photos(given: Iterable[Path]) -> Iterator[PhotoSource | PhotoError]:
     """Yields photos as they were given, and those of folders, sorted; an error for what is neither."""
     for path in given:
         try:
             mode = path.stat().st_mode
             if stat.S_ISDIR(mode):
-                yield from find_photos(path)
+                yield from map(PhotoSource, find_photos(path))
             elif stat.S_ISREG(mode):
-                yield path
+                yield PhotoSource(path)
             else:
                 yield PhotoError(f"{path}: is no file that can be read again. Save the photo as a file.")
         except FileNotFoundError:

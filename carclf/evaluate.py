@@ -18,6 +18,7 @@ from carclf.masks.map_reader import MapReader
 from carclf.masks.photo_scores import judge_photos
 from carclf.masks.scoring import MeanMask
 from carclf.metrics import Predictions
+from carclf.photo_source import PhotoSource
 from carclf.predict import BATCH
 from carclf.records import read_predictions
 from carclf.report import head_results, mask_results
@@ -100,7 +101,7 @@ def _answers(head: MaskHead, sight: Sight, rows: Array) -> Iterator[Array]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         for row, grid in zip(batch, head.answer(reader.read_views(batch)), strict=True):
-            yield head.looking.answer_photo(sight.dataset.photos[row].path, grid, head.answer)
+            yield head.looking.answer_photo(PhotoSource(sight.dataset.photos[row].path), grid, head.answer)
 
 
 def _training_shares(run: RunDir, name: str, head: Head) -> Array:

@@ -112,10 +112,19 @@ def read_full_photo(path: Path) -> NDArray[np.uint8]:
     Raises:
         PhotoError: names the file and what is wrong with it.
     """
-    image = open_image(read_bytes(path), str(path), draft_size=None)
+    return decode_full_photo(read_bytes(path), str(path))
+
+
+def decode_full_photo(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decodes the bytes of a photo at its own size: uint8 (height, width, 3), RGB, upright.
+
+    Raises:
+        PhotoError: if the bytes are empty, not a photo, or cut off.
+    """
+    image = open_image(data, name, draft_size=None)
     if _is_plain(image):
-        return np.array(convert(image, "RGB", str(path)))
-    return np.round(_to_rgb(image, str(path)) * 255.0).astype(np.uint8)
+        return np.array(convert(image, "RGB", name))
+    return np.round(_to_rgb(image, name) * 255.0).astype(np.uint8)
 
 
 def photo_size(path: Path) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from carclf.masks.photo_scores import JudgedPhotos, judge_photos
 from carclf.masks.scoring import MeanMask
 from carclf.masks.spec import PIXELS, NetworkSpec
 from carclf.masks.targets import Truth, TruthLoader, make_mask_targets
+from carclf.photo_source import PhotoSource
 from carclf.region_scores import JudgedRegions
 from carclf.regions.splitting import RegionSettings
 from carclf.rundir import RunDir
@@ -208,7 +209,7 @@ def answer_photos(
         batch = places[start : start + _TOGETHER]
         whole = make_grids(decoder.predict_photos(data.learnt.reader, batch), classes)
         for place, grid in zip(batch, whole, strict=True):
-            yield data.looking.answer_photo(photos[place].path, grid, answer)
+            yield data.looking.answer_photo(PhotoSource(photos[place].path), grid, answer)
 
 
 def read_scores(run: RunDir, head: str, fold: int) -> tuple[Array, JudgedPhotos]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carclf.backbone import Backbone
-from carclf.images import photo_size, read_full_photo
+from carclf.photo_source import PhotoSource
 from carclf.tiling import TilePlan, cut_tiles, plan_tiles, stitch
 from carclf.views import make_view
 
@@ -43,19 +42,19 @@ class Looking:
         plan = plan_tiles(size, self.tile, self.overlap, grid)
         return plan if len(plan) > 1 else None
 
-    def answer_photo(self, path: Path, whole: NDArray[np.float32], answer: Answer) -> NDArray[np.float32]:
+    def answer_photo(self, photo: PhotoSource, whole: NDArray[np.float32], answer: Answer) -> NDArray[np.float32]:
         """The grid of a photo, float32 (rows, columns, K).
 
         Args:
-            path: of the photo.
+            photo: which is read again where it is looked at in tiles.
             whole: float32 (h, w, K), what is said of it as a whole: the grid, unless it is looked at in tiles.
             answer: says something of tiles.
 
         Raises:
             PhotoError: if the photo cannot be read.
         """
-        plan = self.plan(photo_size(path), (whole.shape[0], whole.shape[1]))
-        return whole if plan is None else self.answer_tiles(read_full_photo(path), plan, answer)
+        plan = None if self.tile is None else self.plan(photo.read_size(), (whole.shape[0], whole.shape[1]))
+        return whole if plan is None else self.answer_tiles(photo.read_full(), plan, answer)
 
     def answer_tiles(self, photo: NDArray[np.uint8], plan: TilePlan, answer: Answer) -> NDArray[np.float32]:
         """Looks at a photo, uint8 (height, width, 3), tile by tile: one grid, float32 (rows, columns, K)."""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carclf.files import write_csv, write_whole
-from carclf.images import read_full_photo
 from carclf.label_file import LabelSet
 from carclf.mask_images import mask_colors, put_colors, resize_mask_probability
 from carclf.mask_plots import label_colors, paint_mask
+from carclf.photo_source import PhotoSource
 
 Array = NDArray[Any]
 
@@ -35,13 +35,13 @@ class MaskAnswer(Protocol):
     """What is read of the answer to a photo.
 
     Attributes:
-        path: of the photo.
+        photo: which was asked about; overlays read it again.
         masks: head -> uint8 (height, width), class ids at the photo's own size.
         probabilities: head -> float32 (h, w, C) in [0, 1], on the head's grid; needed for PROBABILITIES alone.
     """
 
     @property
-    def path(self) -> Path: ...  # noqa: D102
+    def photo(self) -> PhotoSource: ...  # noqa: D102
     @property
     def masks(self) -> Mapping[str, Array]: ...  # noqa: D102
     @property
@@ -93,7 +93,7 @@ class MaskWriter:
         for picture in _MAKERS[self.kind](answer, self.label_sets):
             if self.kind == COLORS:
                 self._write_legend(picture.head)
-            path = self.folder / self._name(answer.path, picture)
+            path = self.folder / self._name(answer.photo.path, picture)
             write_whole(path, partial(picture.image.save, format="PNG"))
 
     def _name(self, photo: Path, picture: _Picture) -> PurePosixPath:
@@ -140,7 +140,7 @@ def _colors(answer: MaskAnswer, label_sets: Mapping[str, LabelSet]) -> Iterator[
 def _overlays(answer: MaskAnswer, label_sets: Mapping[str, LabelSet]) -> Iterator[_Picture]:
     if not answer.masks:
         return  # nothing is drawn, so nothing is read
-    photo = read_full_photo(answer.path)
+    photo = answer.photo.read_full()
     for head, mask in answer.masks.items():
         yield _Picture(Image.fromarray(paint_mask(photo, mask, label_colors(label_sets[head]))), head)
 

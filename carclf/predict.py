@@ -13,8 +13,9 @@ import numpy as np
 from carclf.backbone import Backbone
 from carclf.errors import PhotoError
 from carclf.heads import Head
-from carclf.images import decode_photo, photo_size, read_bytes
+from carclf.images import decode_photo, read_head
 from carclf.mask_heads import MaskHead
+from carclf.photo_source import PhotoSource
 from carclf.saying import Answer, say_labels, say_mask
 from carclf.scores import Array
 from carclf.views import make_view
@@ -27,13 +28,13 @@ class Decoded:
     """One photo, ready for the networks.
 
     Attributes:
-        path: as it was given.
+        photo: which is asked about.
         sha256: of the file's bytes, hex.
         images: pixels on each side -> float32 (S, S, 3) in [0, 1].
         size: (width, height) of the photo held upright.
     """
 
-    path: Path
+    photo: PhotoSource
     sha256: str
     images: dict[int, Array]
     size: tuple[int, int]
@@ -61,11 +62,11 @@ class Predictor:
     mask_heads: dict[str, MaskHead]
     workers: int
 
-    def predict(self, photos: Iterable[Path | PhotoError]) -> Iterator[Answer | PhotoError]:
+    def predict(self, photos: Iterable[PhotoSource | Path | PhotoError]) -> Iterator[Answer | PhotoError]:
         """Answers photo after photo, in order; a photo that cannot be read yields its error and the rest goes on.
 
         Args:
-            photos: paths; an error among them (see asking.list_photos) is passed on in its place.
+            photos: files or bytes; an error among them (see asking.list_photos) is passed on in its place.
         """
         batch: list[Decoded | PhotoError] = []
         for photo in self._decoded(photos):
@@ -101,7 +102,7 @@ class Predictor:
         others = {id(head.looking.backbone): head.looking.backbone for head in self.mask_heads.values()}
         return own + [each for each in others.values() if each is not self.backbone]
 
-    def _decoded(self, photos: Iterable[Path | PhotoError]) -> Iterator[Decoded | PhotoError]:
+    def _decoded(self, photos: Iterable[PhotoSource | Path | PhotoError]) -> Iterator[Decoded | PhotoError]:
         """Decodes in threads, in order, at most two batches ahead."""
         sizes = sorted({backbone.image_size for backbone in self.backbones})
         waiting: deque[Future[Decoded | PhotoError]] = deque()
@@ -138,28 +139,30 @@ class Predictor:
         said: dict[str, Any] = {name: say_labels(head, answered[name]) for name, head in self.heads.items()}
         masks, probabilities, regions = {}, {}, {}
         for name, head in self.mask_heads.items():
-            grid = head.looking.answer_photo(photo.path, answered[name], head.answer)
+            grid = head.looking.answer_photo(photo.photo, answered[name], head.answer)
             mask = head.decider.mask(grid, *photo.size)
             found = head.decider.find(grid, mask)
             said[name] = say_mask(mask, found, head.label_set, head.min_probability)
             masks[name], probabilities[name] = mask, grid[..., : len(head.label_set.names)]
             regions[name] = tuple(region for region in found if region.probability >= head.min_probability)
         fields = {
-            "photo": str(photo.path),
+            "photo": str(photo.photo.path),
             "photo_sha256": photo.sha256,
             "model": self.model,
             "model_sha256": self.model_sha256,
             "heads": said,
         }
-        return Answer(photo.path, fields, masks, probabilities, regions)
+        return Answer(photo.photo, fields, masks, probabilities, regions)
 
 
-def _decode(photo: Path | PhotoError, sizes: Sequence[int]) -> Decoded | PhotoError:
-    if isinstance(photo, PhotoError):
-        return photo
+def _decode(given: PhotoSource | Path | PhotoError, sizes: Sequence[int]) -> Decoded | PhotoError:
+    if isinstance(given, PhotoError):
+        return given
+    photo = PhotoSource(given) if isinstance(given, Path) else given
     try:
-        data = read_bytes(photo)
-        images = {size: decode_photo(data, size, str(photo)) for size in sizes}
-        return Decoded(photo, hashlib.sha256(data).hexdigest(), images, photo_size(photo))
+        data, name = photo.read_bytes(), str(photo.path)
+        frame = read_head(data, name)[1]
+        images = {size: decode_photo(data, size, name) for size in sizes}
+        return Decoded(photo, hashlib.sha256(data).hexdigest(), images, (frame.width, frame.height))
     except PhotoError as error:
         return error

@@ -10,6 +10,7 @@ import numpy as np
 from carclf.calibration import decide
 from carclf.heads import Head
 from carclf.labels import LabelSet
+from carclf.photo_source import PhotoSource
 from carclf.regions.region import Region, describe_region
 from carclf.scores import Array
 
@@ -22,18 +23,23 @@ class Answer:
     """What is said of one photo.
 
     Attributes:
-        path: as it was given.
+        photo: which was asked about.
         fields: the JSON object of one line.
         masks: head -> uint8 (height, width) class ids at the photo's own size.
         probabilities: head -> float32 (h, w, C) in [0, 1], of the classes, on the head's grid.
         regions: head -> its regions that are sure enough, the most probable first.
     """
 
-    path: Path
+    photo: PhotoSource
     fields: dict[str, Any]
     masks: dict[str, Array]
     probabilities: dict[str, Array]
     regions: dict[str, tuple[Region, ...]]
+
+    @property
+    def path(self) -> Path:
+        """As it was given."""
+        return self.photo.path
 
 
 def say_labels(head: Head, probabilities: Array) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from carclf.mask_looking import Looking
 from carclf.masks.answers import Decider, make_grids
 from carclf.masks.scoring import class_probabilities
 from carclf.masks.spec import PIXELS
+from carclf.photo_source import PhotoSource
 from carclf.pixels import NO_BACKBONE, open_pixels
 from carclf.regions.region import make_region
 from carclf.regions.splitting import RegionSettings
@@ -94,7 +95,8 @@ def test_tiles_see_what_a_whole_photo_is_too_small_for(tmp_path: Path) -> None:
     photo[:, 40:42, 0] = 255
     head = make_head(8.0, tile=16)
     Image.fromarray(photo).save(tmp_path / "stripe.png")
-    grid = head.looking.answer_photo(tmp_path / "stripe.png", np.zeros((SIZE, SIZE, 2), np.float32), head.answer)
+    photo_source = PhotoSource(tmp_path / "stripe.png")
+    grid = head.looking.answer_photo(photo_source, np.zeros((SIZE, SIZE, 2), np.float32), head.answer)
     mask = head.decider.mask(grid, 96, 16)
     expected = np.zeros((16, 96), np.uint8)
     expected[:, 40:42] = 1

@@ -18,6 +18,7 @@ from carclf.label_file import LabelSet
 from carclf.mask_images import mask_colors, read_mask, resize_mask_probability
 from carclf.mask_outputs import OUTPUTS, MaskWriter, class_file_names
 from carclf.mask_plots import label_colors, paint_mask
+from carclf.photo_source import PhotoSource
 from tests.drawn_annotations import draw_photo, read_ids, run_import
 from tests.drawn_masks import HITL, load, read
 
@@ -37,6 +38,10 @@ class Said:
     path: Path
     masks: Mapping[str, Array]
     probabilities: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def photo(self) -> PhotoSource:
+        return PhotoSource(self.path)
 
 
 def draw_ids(num_classes: int = 3, seed: int = 0) -> Array:

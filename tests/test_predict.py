@@ -18,6 +18,7 @@ from carclf.config import read_config
 from carclf.dataset import make_dataset
 from carclf.errors import ConfigError, PhotoError, RunDirError
 from carclf.mask_outputs import OVERLAYS, MaskWriter
+from carclf.photo_source import PhotoSource
 from carclf.predict import Predictor
 from carclf.saying import Answer
 from carclf.sight import SightRequest, look_at
@@ -163,7 +164,9 @@ def test_folders_are_searched_and_every_photo_keeps_its_path(photos: list[Path],
     (tmp_path / "deep").mkdir()
     for name in ("b.jpg", "deep/a.PNG", ".hidden.jpg", "notes.txt"):
         shutil.copy(photos[0], tmp_path / name)
-    assert list(list_photos([tmp_path, photos[1]])) == [tmp_path / "b.jpg", tmp_path / "deep" / "a.PNG", photos[1]]
+    assert list(list_photos([tmp_path, photos[1]])) == list(
+        map(PhotoSource, [tmp_path / "b.jpg", tmp_path / "deep" / "a.PNG", photos[1]])
+    )
     (problem,) = list_photos([Path("a\0b")])
     assert isinstance(problem, PhotoError)
 

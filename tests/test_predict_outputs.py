@@ -14,6 +14,7 @@ from carclf.config import read_config
 from carclf.head_data import Array
 from carclf.label_file import read_label_file
 from carclf.mask_images import mask_colors, read_mask
+from carclf.photo_source import PhotoSource
 from carclf.predict import Predictor
 from carclf.regions_out import RegionWriter
 from carclf.rundir import RunDir
@@ -253,7 +254,7 @@ def test_photos_of_one_name_keep_their_regions_apart(
     label_sets = {HEAD: predictor.mask_heads[HEAD].label_set}
     writer = RegionWriter(tmp_path, label_sets, [*paths[:3], Path("in")])
     for path in paths:
-        writer.write(Answer(path, {}, answer.masks, {}, answer.regions))
+        writer.write(Answer(PhotoSource(path), {}, answer.masks, {}, answer.regions))
     writer.finish()
     names = [image["file_name"] for image in json.loads((tmp_path / f"{HEAD}.json").read_text())["images"]]
     assert names == ["car.jpg", "b/car.jpg", Path("c/b/car.jpg").absolute().as_posix(), "deep/car.jpg"]
