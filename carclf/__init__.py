@@ -47,6 +47,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     graphs              any image-feature SavedModel -> one frozen graph: vector and feature maps P2 … P5
     probes              drawn pictures that test a network before the first photo
     engines             runs a frozen graph with OpenVINO or TensorFlow, always in float32
+    kept_networks       converted networks on disk: whole or not there
     networks            a SavedModel as a network that runs: frozen, converted, checked, kept
     backbone            a frozen backbone: photos -> vector and feature maps
     joined              several backbones joined into one
@@ -90,6 +91,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     saying              what is said of a photo: one JSON object
     regions_out         the regions of many photos as one COCO json, which annotation tools load
     predict             photos -> answers, through exactly the pixels and features of training
+    merged              a trained model as one graph: a photo in, the answers of all heads out
+    merged_runs         lets OpenVINO answer all heads in one go, checked against the heads one by one
     trained             opens a trained run: backbone, heads, mask networks
     evaluate            a trained run on a separate labelled set
     using               a trained run put to use: classifying, evaluating

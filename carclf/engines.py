@@ -5,8 +5,9 @@ A photo alone in the network gives the same bits whatever the batch, its neighbo
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ Run = Callable[[Array, bool], Outputs]
 """(float32 images (b, S, S, 3) in the backbone's range, with maps?) -> {"vector": (b, D), "P2": (b, h, w, c), …}"""
 
 PRECISION = "f32"
+_REQUESTS_A_THREAD = 2  # so that the next photo waits when one is done
 _TELEMETRY = "openvino_telemetry"  # sends what is imported and converted to its maker, and writes ~/intel
 
 
@@ -62,8 +64,8 @@ def import_openvino() -> Any:
     return openvino
 
 
-def convert_to_openvino(graph: FrozenGraph) -> Any:
-    """Converts a frozen graph to an OpenVINO model of one photo, whose outputs carry our names.
+def convert_to_openvino(function: Any) -> Any:
+    """Converts a frozen TensorFlow function of one photo to an OpenVINO model, whose outputs carry the same names.
 
     Raises:
         EngineError: if OpenVINO is missing or cannot convert it.
@@ -73,9 +75,9 @@ def convert_to_openvino(graph: FrozenGraph) -> Any:
         import tensorflow as tf
 
         module = tf.Module()
-        module.serve = graph.function
+        module.serve = function
         with tempfile.TemporaryDirectory() as scratch:  # a pruned function converts only by way of a SavedModel
-            tf.saved_model.save(module, scratch, signatures={"serving_default": graph.function})
+            tf.saved_model.save(module, scratch, signatures={"serving_default": function})
             model = openvino.convert_model(scratch)
     except Exception as error:  # the converter raises many kinds
         raise openvino_error("convert", error) from error
@@ -89,44 +91,78 @@ def openvino_error(verb: str, error: Exception) -> EngineError:
 
 
 def open_openvino(model: Any, threads: int) -> Run:
-    """Returns what runs a converted model, each thread on its own photo; it is compiled at the first run."""
+    """Returns what runs a converted backbone, each thread on its own photo; it is compiled at the first run."""
+    ask = open_outputs(model, threads)
+    levels = [name for name in output_names(model) if name != "vector"]
+
+    def run(images: Array, maps: bool) -> Outputs:
+        return ask(images, ["vector", *levels] if maps else ["vector"])  # maps as outputs cost time
+
+    return run
+
+
+def output_names(model: Any) -> list[str]:
+    """Our names of the outputs of a converted model."""
+    return [_name(port) for port in model.outputs]
+
+
+def open_outputs(model: Any, threads: int) -> Callable[[Array, Sequence[str]], Outputs]:
+    """Returns what runs a converted model of one photo, each thread on its own one.
+
+    What it takes: float32 images (b, S, S, 3), and the names of the outputs that are wanted; another set of names is
+    another program, compiled when it is first asked for. It may be called from several threads; one runs at a time.
+    """
+    core = import_openvino().Core()
+    programs: dict[tuple[str, ...], Any] = {}
+    turn = Lock()
+
+    def run(images: Array, outputs: Sequence[str]) -> Outputs:
+        names = tuple(outputs)
+        with turn:
+            if names not in programs:
+                programs[names] = _compile(core, model, names, threads)
+            return _run_each(programs[names], images, names)
+
+    return run
+
+
+def _compile(core: Any, model: Any, names: Sequence[str], threads: int) -> list[Any]:
+    """The requests of a program that gives these outputs, in this order."""
     openvino = import_openvino()
-    core = openvino.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION,  # it would take bfloat16 by itself where the chip has it
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": threads,
         "ENABLE_CPU_PINNING": False,
     }
-    compiled: dict[bool, Any] = {}
+    try:
+        chosen = openvino.Model([model.output(name) for name in names], model.get_parameters(), "chosen")
+        program = core.compile_model(chosen, "CPU", settings)
+        return [program.create_infer_request() for _ in range(_REQUESTS_A_THREAD * threads)]
+    except RuntimeError as error:
+        raise openvino_error("compile", error) from error
 
-    def queue_for(maps: bool) -> Any:
-        if maps not in compiled:  # maps as outputs cost time, so the vector has a model of its own
-            try:
-                chosen = model if maps else openvino.Model([model.output("vector")], model.get_parameters(), "vector")
-                program = core.compile_model(chosen, "CPU", settings)
-            except RuntimeError as error:
-                raise openvino_error("compile", error) from error
-            compiled[maps] = (
-                openvino.AsyncInferQueue(program, threads),
-                [_name(port) for port in program.outputs],
-            )
-        return compiled[maps]
 
-    def run(images: Array, maps: bool) -> Outputs:
-        queue, names = queue_for(maps)
-        rows: list[list[Array]] = [[] for _ in images]
+def _run_each(requests: Sequence[Any], images: Array, names: Sequence[str]) -> Outputs:
+    """Runs photo after photo, several at a time, in turn.
 
-        def keep(request: Any, index: int) -> None:
-            rows[index] = [np.array(request.get_output_tensor(i).data[0]) for i in range(len(names))]
+    OpenVINO's own queue tells by callbacks that a photo is done. When a program is freed while such a callback ends,
+    each waits for the other for ever (2026.4), so there are none here.
+    """
+    rows: list[list[Array]] = []
 
-        queue.set_callback(keep)
-        for index in range(len(images)):
-            queue.start_async([np.ascontiguousarray(images[index : index + 1])], index)
-        queue.wait_all()
-        return {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    def take(index: int) -> None:
+        request = requests[index % len(requests)]
+        request.wait()
+        rows.append([np.array(request.get_output_tensor(i).data[0]) for i in range(len(names))])
 
-    return run
+    for index in range(len(images)):
+        if index >= len(requests):
+            take(index - len(requests))
+        requests[index % len(requests)].start_async([np.ascontiguousarray(images[index : index + 1])])
+    for index in range(max(len(images) - len(requests), 0), len(images)):
+        take(index)
+    return {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def _name(port: Any) -> str:

@@ -129,9 +129,14 @@ class FittedHead:
         Returns:
             float32 (n, num_classes).
         """
+        kernel, bias = self.merged()
+        return merge_views(vectors @ kernel + bias, self.label_set).astype(np.float32)
+
+    def merged(self) -> tuple[Array, Array]:
+        """The k heads as the one that they are together: kernel, float32 (num_features, C), and bias, (C,)."""
         kernel = (self.kernels / self.temperatures[:, None, None]).mean(axis=0).astype(np.float32)
         bias = (self.biases / self.temperatures[:, None]).mean(axis=0).astype(np.float32)
-        return merge_views(vectors @ kernel + bias, self.label_set).astype(np.float32)
+        return kernel, bias
 
     def probabilities(self, vectors: Array) -> Array:
         """Answers with those logits: float32 (n, num_classes) in [0, 1]."""

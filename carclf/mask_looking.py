@@ -15,6 +15,8 @@ from carclf.views import make_view
 Array = NDArray[Any]
 Answer = Callable[[Mapping[str, Array]], NDArray[np.float32]]
 """level -> (views, b, h, w, c)  ->  grids, float32 (b, h, w, K)"""
+AnswerImages = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""float32 (b, S, S, 3) in [0, 1]  ->  grids, float32 (b, h, w, K)"""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,21 @@ class Looking:
         Args:
             photo: which is read again where it is looked at in tiles.
             whole: float32 (h, w, K), what is said of it as a whole: the grid, unless it is looked at in tiles.
-            answer: says something of tiles.
+            answer: says something of the maps of tiles.
 
         Raises:
             PhotoError: if the photo cannot be read.
         """
-        plan = None if self.tile is None else self.plan(photo.read_size(), (whole.shape[0], whole.shape[1]))
-        return whole if plan is None else self.answer_tiles(photo.read_full(), plan, answer)
+        return self.answer_images(photo, whole, lambda tiles: answer(self.maps(tiles)))
 
-    def answer_tiles(self, photo: NDArray[np.uint8], plan: TilePlan, answer: Answer) -> NDArray[np.float32]:
-        """Looks at a photo, uint8 (height, width, 3), tile by tile: one grid, float32 (rows, columns, K)."""
-        return stitch(plan, (answer(self.maps(tiles)) for tiles in cut_tiles(photo, plan, self.backbone.image_size)))
+    def answer_images(
+        self, photo: PhotoSource, whole: NDArray[np.float32], answer: AnswerImages
+    ) -> NDArray[np.float32]:
+        """The same as answer_photo, where `answer` says something of the tiles themselves."""
+        plan = None if self.tile is None else self.plan(photo.read_size(), (whole.shape[0], whole.shape[1]))
+        if plan is None:
+            return whole
+        return stitch(plan, map(answer, cut_tiles(photo.read_full(), plan, self.backbone.image_size)))
 
     def maps(self, images: NDArray[np.float32]) -> dict[str, Array]:
         """The maps of images, float32 (b, S, S, 3) in [0, 1]: level -> float32 (views, b, h, w, c)."""

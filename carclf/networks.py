@@ -2,12 +2,8 @@
 
 import hashlib
 import json
-import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +14,11 @@ from carclf.engines import (
     import_openvino,
     open_openvino,
     open_tensorflow,
-    openvino_error,
 )
 from carclf.graphs import FrozenGraph, freeze_savedmodel
+from carclf.kept_networks import read_kept, write_kept
 from carclf.probes import disagreement, probe_images, wrong_range
 
-LOG = logging.getLogger(__name__)
 AGREEMENT = 1e-4
 """Largest difference between the engines, relative to the largest value; another order of sums stays below 2e-5."""
 _FORMAT = 1  # of the converted networks kept on disk
@@ -80,16 +75,17 @@ def load_openvino_network(request: NetworkRequest, cache_dir: Path | None, threa
     version = str(import_openvino().__version__)
     kept = None if cache_dir is None else cache_dir / f"network-{_key(request, version)}"
     if kept is not None:
-        network = _read_kept(kept)
-        if network is not None:
-            return network, open_openvino(_read_model(kept), threads)
+        if (found := read_kept(kept)) is not None:
+            facts, model = found
+            shapes = {level: tuple(shape) for level, shape in facts["map_shapes"].items()}
+            return Network(**facts | {"map_shapes": shapes}), open_openvino(model, threads)
     graph = freeze_savedmodel(request.folder, request.image_size, request.grid)
     network = _describe(graph, request, version)
-    model = convert_to_openvino(graph)
+    model = convert_to_openvino(graph.function)
     run = open_openvino(model, threads)
     _check_agreement(graph, run, request)
     if kept is not None:
-        _write_kept(kept, model, network)
+        write_kept(kept, model, network.__dict__)
     return network, run
 
 
@@ -113,49 +109,3 @@ def _check_agreement(graph: FrozenGraph, run: Run, request: NetworkRequest) -> N
 def _key(request: NetworkRequest, version: str) -> str:
     facts = [_FORMAT, request.sha256, request.image_size, request.input_range, request.grid, version]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _files(kept: Path) -> list[Path]:
-    return [kept / "network.xml", kept / "network.bin"]
-
-
-def _sums(kept: Path) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(kept)]
-
-
-def _read_kept(kept: Path) -> Network | None:
-    """Returns the facts of a kept network if all of its files are whole."""
-    try:
-        facts = json.loads((kept / "network.json").read_text())
-        if facts.pop("sums") != _sums(kept):
-            LOG.warning("%s: is damaged; the network is converted again.", kept)
-            return None
-        facts["map_shapes"] = {level: tuple(shape) for level, shape in facts["map_shapes"].items()}
-        return Network(**facts)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _read_model(kept: Path) -> Any:
-    try:
-        return import_openvino().Core().read_model(kept / "network.xml")
-    except RuntimeError as error:
-        raise openvino_error("read", error) from error
-
-
-def _write_kept(kept: Path, model: Any, network: Network) -> None:
-    """Keeps a converted network, whole or not at all; where that fails the next load converts again."""
-    openvino = import_openvino()
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".network-") as scratch:
-            half_written = Path(scratch) / "network"
-            half_written.mkdir()
-            openvino.save_model(model, half_written / "network.xml", compress_to_fp16=False)
-            facts = network.__dict__ | {"sums": _sums(half_written)}
-            (half_written / "network.json").write_text(json.dumps(facts))
-            if kept.exists():
-                os.replace(kept, Path(scratch) / "old")
-            os.replace(half_written, kept)
-    except (OSError, RuntimeError) as error:
-        LOG.warning("%s: the converted network could not be kept (%s).", kept, error)

@@ -31,6 +31,7 @@ from carclf.heads import Head
 from carclf.labels import read_label_table
 from carclf.mask_heads import MaskHead
 from carclf.mask_judging import read_mask_sums
+from carclf.merged_runs import with_runs
 from carclf.pixels import open_pixels
 from carclf.predict import Predictor
 from carclf.report import run_results
@@ -44,13 +45,15 @@ from carclf.trained import check_backbone, check_config, model_digest, read_head
 LOG = logging.getLogger(__name__)
 
 
-def open_predictor(config: Config, model: str | None = None) -> Predictor:
+def open_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
     """Opens a trained model for classifying photos.
 
     Args:
         config: the config that it was trained with.
         model: one of config.models, which answers with the heads without a backbone, too; "standalone" = with these
             alone; None = the first run.
+        views: how many views of a photo the classification heads look at; None = as in training. Their temperatures
+            and thresholds were chosen for the views of training.
 
     Raises:
         ConfigError: if there is no such model.
@@ -68,15 +71,9 @@ def open_predictor(config: Config, model: str | None = None) -> Predictor:
         heads |= read_heads(run, own)
         mask_heads |= read_mask_heads(run, own, _looked_through(own, backbone))
     ordered = {head: mask_heads[head] for head in config.heads if head in mask_heads}
-    return Predictor(
-        name,
-        model_digest(backbone, heads, ordered),
-        backbone,
-        config.training.views,
-        heads,
-        ordered,
-        num_workers(config),
-    )
+    sha256 = model_digest(backbone, heads, ordered)
+    plain = Predictor(name, sha256, backbone, views or config.training.views, heads, ordered, num_workers(config))
+    return with_runs(plain, config.results / CACHE)
 
 
 def _choose(config: Config, model: str | None) -> str:

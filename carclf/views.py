@@ -35,6 +35,14 @@ def is_mirrored(view: int) -> bool:
     return view % 2 == 1
 
 
+def middle_weights(size: int) -> NDArray[np.float32]:
+    """The enlarged view as a matrix, float32 (size, size): along either axis, view = weights @ photo."""
+    unit = np.eye(size, dtype=np.float32)
+    edge = round(size * (1 - ZOOM) / 2)
+    middle = unit[edge : size - edge]
+    return resize_channel(Image.fromarray(middle), (size, size))
+
+
 def _enlarge_middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
     size = len(image)
     edge = round(size * (1 - ZOOM) / 2)

@@ -33,7 +33,7 @@ def graph(savedmodel: Path) -> FrozenGraph:
 
 @pytest.fixture(scope="module")
 def opened(graph: FrozenGraph) -> dict[str, Callable[[int], Run]]:
-    model = convert_to_openvino(graph)
+    model = convert_to_openvino(graph.function)
     return {
         "openvino": lambda threads: open_openvino(model, threads),
         "tensorflow": lambda threads: open_tensorflow(graph, threads),
@@ -160,7 +160,7 @@ def test_what_openvino_cannot_convert_is_told(graph: FrozenGraph, monkeypatch: p
 
     monkeypatch.setattr(import_openvino(), "convert_model", refuse)
     with pytest.raises(EngineError, match=r"OpenVINO cannot convert it \(no rule for Op\)\. Set engine to tensorflow"):
-        convert_to_openvino(graph)
+        convert_to_openvino(graph.function)
 
 
 def test_openvino_sends_and_leaves_nothing(tmp_path: Path) -> None:
