@@ -146,7 +146,7 @@ class Predictor:
         waiting: deque[Future[Decoded | PhotoError]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             for photo in photos:
-                waiting.append(pool.submit(_decode, photo, sizes))
+                waiting.append(pool.submit(decode, photo, sizes))
                 if len(waiting) >= 2 * BATCH:
                     yield waiting.popleft().result()
             while waiting:
@@ -205,7 +205,8 @@ def _batched(photos: Iterable[Decoded | PhotoError]) -> Iterator[list[Decoded | 
         yield batch
 
 
-def _decode(given: PhotoSource | Path | PhotoError, sizes: Sequence[int]) -> Decoded | PhotoError:
+def decode(given: PhotoSource | Path | PhotoError, sizes: Sequence[int]) -> Decoded | PhotoError:
+    """Reads and decodes one photo for networks of these sizes; an error is passed on, one that comes up is returned."""
     if isinstance(given, PhotoError):
         return given
     photo = PhotoSource(given) if isinstance(given, Path) else given

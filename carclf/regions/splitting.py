@@ -9,6 +9,7 @@ logarithm: what counts is by which share the joint is narrower than the parts, t
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Part = tuple[Pixels, tuple[int, int]]
 """bool (h, w) and the (x, y) of its upper left pixel in the photo."""
 
 _CONFIG = RegionConfig()  # its defaults, with their reasons
+_LOADING = Lock()  # scikit-image loads its parts when asked for them: a second thread would find them half loaded
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,11 @@ def _flood(pixels: Pixels, least: float, depth: float) -> NDArray[np.int32] | No
     """
     import cv2
     from scipy.ndimage import distance_transform_edt, label
-    from skimage import morphology, segmentation
 
-    skimage: Any = morphology.reconstruction, morphology.local_maxima, segmentation.watershed  # have no types
+    with _LOADING:
+        from skimage import morphology, segmentation
+
+        skimage: Any = morphology.reconstruction, morphology.local_maxima, segmentation.watershed  # have no types
     reconstruct, find_maxima, watershed = skimage
     solid = _fill_holes(pixels, least)
     distance = cv2.distanceTransform(np.pad(solid, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
