@@ -366,7 +366,7 @@ def test_the_network_of_a_fold_answers_as_it_was_judged(
     np.testing.assert_allclose(flex.thresholds, np.mean(thresholds, axis=0))
     decider = replace(flex.decider, thresholds=thresholds[fold])
     single = replace(flex, decoders=flex.decoders[fold : fold + 1], decider=decider)
-    alone = replace(predictor, heads={}, mask_heads={"flex": single}, backbone=None)
+    alone = replace(predictor, runs={}, heads={}, mask_heads={"flex": single}, backbone=None)
     kept = dict(held_out(run, fold))
     for answer in answered(alone, [drawn_set / "photos" / name for name in kept]):
         expected = read_fold_mask(run, "flex", fold, kept[answer.path.name])
@@ -378,7 +378,7 @@ def test_regions_that_are_not_sure_enough_are_counted_only(predictor: Predictor,
 
     def ask(least: float) -> list[Answer]:
         heads = {"flex": replace(flex, min_probability=least)}
-        return answered(replace(predictor, mask_heads=heads), photos)
+        return answered(replace(predictor, runs={}, mask_heads=heads), photos)
 
     everything = ask(0.0)
     probabilities = sorted(region.probability for answer in everything for region in answer.regions["flex"])
