@@ -21,11 +21,13 @@ The modules, in dependency order: each imports only from those above it. A test 
     photo_source        a photo that is asked about: a file, or bytes in memory
     mask_images         masks as pictures: read, turned with their photo, resized, written
     scores              scores of plain arrays under many sets of row weights at once
+    selective           answers that are left to people: how sure an answer is, how right, from where on it is told
     region_scores       found regions under many sets of row weights at once: average precision, found and missed
     mask_scores         one photo's mask: how near its outline is, and the scores that count the background
     mask_metrics        what was counted in the masks of a head -> Dice, IoU, boundary F1, average precision of regions
     metrics             out-of-fold predictions -> accuracy, F1, AP, AUC, calibration error
     intervals           bootstrap over groups; trivial baselines
+    risk_coverage       what leaving photos to people is worth: the error of the rest against the share answered
     rundir              the run directory: the only module that knows its file names; resume
     groups              photos of one thing: same bytes, near-duplicates, the `group` column
     folds               grouped k folds that spread every label of every head evenly
@@ -68,11 +70,12 @@ The modules, in dependency order: each imports only from those above it. A test 
     mlp_heads           heads with a hidden layer, of all folds, stopped early by inner folds
     crossval            folds × head -> out-of-fold predictions, histories, k heads
     records             out-of-fold predictions, curves and heads <-> files of the run directory
+    sureness            from which confidence on the heads of a run answer
     label_errors        labels that are most likely wrong, ranked by out-of-fold confidence
     splits              groups.csv and folds.csv of a run
     sight               what a backbone sees in the photos of a dataset
     judging             the classification heads of a run, cross-validated or read
-    plots               curves, confusion matrices, reliability diagrams
+    plots               curves, confusion matrices, reliability diagrams, error against the share answered
     mask_plots          masks over photos, on sheets, from epoch to epoch
     mask_outputs        masks of photos as files: indexed, coloured, as overlays and probability maps
     mask_previews       what a mask network says after every epoch, as pictures
@@ -96,7 +99,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     trained             opens a trained run: backbone, heads, mask networks
     evaluate            a trained run on a separate labelled set
     using               a trained run put to use: classifying, evaluating
-    asking              which photos are asked about: named, in folders, or typed
+    asking              which photos are asked about: named, in folders, by patterns, on the standard input, typed
     terminal            what a person at a terminal sees
     arguments           words of the command line -> a command and its options
     commands/           the commands of the program: their options, and what they call

@@ -159,6 +159,11 @@ def _head_problems(data: Any) -> Iterator[str]:
         yield from _tile_problems(str(name), head)
         if head.get("none_label") is not None and kind == SEGMENTATION:
             yield f"heads.{name}.none_label: a segmentation head has none; say empty_where instead."
+        if head.get("min_probability") is not None and head.get("target_precision") is not None:
+            yield (
+                f"heads.{name}: min_probability and target_precision both say which answers are told. Keep one of the "
+                "two."
+            )
 
 
 def _tile_problems(name: str, head: dict[str, Any]) -> Iterator[str]:

@@ -46,6 +46,20 @@ class MaskHeadConfig:
         return ", ".join([self.architecture.name, *(f"{key} {value}" for key, value in options.items())])
 
 
+@dataclass(frozen=True)
+class Sureness:
+    """How sure a head must be of an answer that is told; both None: it always answers.
+
+    Attributes:
+        min_probability: the least, in [0, 1].
+        target_precision: the share of answers that shall be right (masks: their mean Dice score); each fold then
+            chooses the least.
+    """
+
+    min_probability: float | None = None
+    target_precision: float | None = None
+
+
 class EmptyWhere(Section):
     """Photos known to have an empty mask: those with this value in this column."""
 
@@ -76,6 +90,16 @@ class HeadConfig(Section):
     derived: Derived | None = Field(default=None, description="in place of a column: labels that follow from masks")
     none_label: Text | None = Field(
         default=None, description="the label that means none; scores without such photos are told apart"
+    )
+    min_probability: Annotated[Number, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="below it the head says that it cannot say, and leaves the photo to people; 1: it never answers; "
+        "default: it always does. Changes no fit",
+    )
+    target_precision: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="in place of min_probability: the share of answers that shall be right, of masks their mean Dice "
+        "score. Each fold chooses its min_probability for it inside its training part. Changes no fit",
     )
     empty_where: EmptyWhere | None = Field(
         default=None, description="segmentation only: photos whose mask is known to be empty"
@@ -116,6 +140,11 @@ class HeadConfig(Section):
             overlap = min(overlap, self.tile // 2)
         regions = self.regions or RegionConfig()
         return MaskHeadConfig(self.architecture, self.mask_training, self.tile, overlap, regions, self.folds)
+
+    @property
+    def sureness(self) -> Sureness:
+        """How sure an answer must be that is told."""
+        return Sureness(self.min_probability, self.target_precision)
 
     @property
     def from_pixels(self) -> bool:

@@ -1,7 +1,8 @@
 """Folds × head -> predictions out of fold, learning curves, the k heads and what was chosen for each of them.
 
-Everything a fold chooses (strength of the penalty, number of steps, temperature, thresholds) it chooses on inner folds
-of its own training part; its head is fitted on the whole training part. The photos it is scored on decide nothing.
+Everything a fold chooses (strength of the penalty, number of steps, temperature, thresholds, min_probability) it
+chooses on inner folds of its own training part; its head is fitted on the whole training part. The photos it is scored
+on decide nothing.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from carclf.heads import Head, Question, Views, make_head
 from carclf.linear_heads import fit_linear_heads
 from carclf.mlp_heads import fit_mlp_heads
 from carclf.scores import Array
+from carclf.selective import InnerAnswers, label_confidence, labels_right
 
 __all__ = ["OutOfFold", "Settings", "cross_validate"]
 
@@ -33,6 +35,7 @@ class OutOfFold:
         history: rows of fold, epoch, split, loss, metric (accuracy); an epoch is a step or pass over all photos.
         choices: what each fold chose inside its training part.
         head: the k heads.
+        inner: for each fold the answers to the photos of its training part by heads that never saw them.
     """
 
     logits: Array
@@ -42,6 +45,7 @@ class OutOfFold:
     history: list[dict[str, Any]]
     choices: list[dict[str, Any]]
     head: Head
+    inner: list[InnerAnswers]
 
 
 def cross_validate(
@@ -70,20 +74,24 @@ def _assemble(desk: Desk, fitted: Fitted) -> OutOfFold:
     shape = columns.shape
     logits, probabilities = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     decisions, baseline = np.zeros(shape, bool), np.zeros(shape)
-    temperatures, thresholds, choices = [], [], []
+    temperatures, thresholds, choices, inner = [], [], [], []
     for number, fold in enumerate(desk.folds):
         own = fold.train[question.labelled[fold.train]]
         inner_logits, targets = fitted.inner_logits[number][own], columns[own]
         temperature = fit_temperature(inner_logits, targets, question.kind)
-        threshold = choose_thresholds(calibrated(inner_logits, temperature, question.kind), targets)
+        believed = calibrated(inner_logits, temperature, question.kind)
+        threshold = choose_thresholds(believed, targets)
+        given = decide(believed, question.kind, threshold)
+        sure = label_confidence(believed, given, question.kind)
+        inner.append(InnerAnswers(own, sure, labels_right(given, targets > 0)))
         logits[fold.test] = fitted.logits[fold.test, number]
         probabilities[fold.test] = calibrated(logits[fold.test], temperature, question.kind)
         decisions[fold.test] = decide(probabilities[fold.test], question.kind, threshold)
         baseline[fold.test] = targets.mean(axis=0)
         temperatures.append(temperature)
         thresholds.append(threshold)
-        given = threshold.tolist() if question.kind == "multi_label" else None
-        choices.append({"fold": number, **fitted.choices[number], "temperature": temperature, "thresholds": given})
+        told = threshold.tolist() if question.kind == "multi_label" else None
+        choices.append({"fold": number, **fitted.choices[number], "temperature": temperature, "thresholds": told})
     arrays = {**fitted.layers, "temperatures": np.array(temperatures), "thresholds": np.stack(thresholds)}
     head = make_head(question.kind, question.label_set, arrays)
-    return OutOfFold(logits, probabilities, decisions, baseline, fitted.history, choices, head)
+    return OutOfFold(logits, probabilities, decisions, baseline, fitted.history, choices, head, inner)

@@ -22,8 +22,10 @@ from carclf.photo_source import PhotoSource
 from carclf.predict import BATCH
 from carclf.records import read_predictions
 from carclf.report import head_results, mask_results
+from carclf.risk_coverage import Cutoffs
 from carclf.rundir import RunDir
 from carclf.scores import Array
+from carclf.selective import ALWAYS
 from carclf.sight import Sight
 
 
@@ -67,7 +69,7 @@ def evaluate_head(
     )
     thresholds = head.threshold.tolist() if head.kind == "multi_label" else None
     choices = [{"fold": 0, "temperature": None, "thresholds": thresholds}]
-    return head_results(record, [], choices, data.none_label, seed)
+    return head_results(record, [], choices, data.none_label, seed, _cutoffs(head))
 
 
 def evaluate_masks(
@@ -91,8 +93,15 @@ def evaluate_masks(
         counted.scores,
         counted.baselines,
         head.min_probability,
+        counted.confidence,
     )
-    return mask_results(record, [], [{"fold": 0, "thresholds": head.thresholds.tolist()}], seed)
+    choices = [{"fold": 0, "thresholds": head.thresholds.tolist()}]
+    return mask_results(record, [], choices, seed, _cutoffs(head))
+
+
+def _cutoffs(head: Head | MaskHead) -> Cutoffs | None:
+    """From which confidence on the k heads answer together, as on photos that are asked about."""
+    return Cutoffs(np.array([head.least_confidence])) if head.least_confidence > ALWAYS else None
 
 
 def _answers(head: MaskHead, sight: Sight, rows: Array) -> Iterator[Array]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +112,7 @@ class FittedHead:
         biases: float32 (k, num_classes).
         temperatures: float64 (k,).
         thresholds: float64 (k, num_classes); of a categorical head unused.
+        least_confidence: below it the head cannot say; 0 = it always answers, 1 = never.
     """
 
     kind: str
@@ -119,6 +121,7 @@ class FittedHead:
     biases: Array
     temperatures: Array
     thresholds: Array
+    least_confidence: float = 0.0
 
     def logits(self, vectors: Array) -> Array:
         """The mean of the k heads' temperature-scaled logits.
@@ -148,7 +151,7 @@ class FittedHead:
         return np.asarray(self.thresholds.mean(axis=0))
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that decides an answer but the classes."""
+        """Everything that decides an answer but the classes and `least_confidence`."""
         return {name: getattr(self, name) for name in LINEAR_ARRAYS}
 
 
@@ -165,6 +168,7 @@ class HiddenHead:
         biases: float32 (k, num_classes).
         temperatures: float64 (k,).
         thresholds: float64 (k, num_classes); of a categorical head unused.
+        least_confidence: below it the head cannot say; 0 = it always answers, 1 = never.
     """
 
     kind: str
@@ -175,6 +179,7 @@ class HiddenHead:
     biases: Array
     temperatures: Array
     thresholds: Array
+    least_confidence: float = 0.0
 
     def logits(self, vectors: Array) -> Array:
         """The mean of the k heads' temperature-scaled logits, as `FittedHead.logits`."""
@@ -195,7 +200,7 @@ class HiddenHead:
         return np.asarray(self.thresholds.mean(axis=0))
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that decides an answer but the classes."""
+        """Everything that decides an answer but the classes and `least_confidence`."""
         return {name: getattr(self, name) for name in (*HIDDEN_ARRAYS, *LINEAR_ARRAYS)}
 
 
@@ -203,8 +208,9 @@ Head = FittedHead | HiddenHead
 
 
 def make_head(kind: str, label_set: LabelSet, arrays: Mapping[str, Array]) -> Head:
-    """Makes the head that has these arrays; the inverse of `arrays`."""
-    linear = [arrays[name] for name in LINEAR_ARRAYS]
+    """Makes the head that has these arrays, and always answers; the inverse of `arrays`."""
     if HIDDEN_ARRAYS[0] not in arrays:
-        return FittedHead(kind, label_set, *linear)
-    return HiddenHead(kind, label_set, *(arrays[name] for name in HIDDEN_ARRAYS), *linear)
+        linear: dict[str, Any] = {name: arrays[name] for name in LINEAR_ARRAYS}
+        return FittedHead(kind, label_set, **linear)
+    layers: dict[str, Any] = {name: arrays[name] for name in (*HIDDEN_ARRAYS, *LINEAR_ARRAYS)}
+    return HiddenHead(kind, label_set, **layers)

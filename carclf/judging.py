@@ -1,5 +1,6 @@
 """The classification heads of a run: cross-validated, or read where nothing they depend on has changed."""
 
+import logging
 import time
 from typing import Any
 
@@ -10,12 +11,13 @@ from carclf.crossval import OutOfFold, Settings, cross_validate
 from carclf.dataset import Dataset
 from carclf.heads import Question, Views
 from carclf.metrics import Predictions
-from carclf.records import write_head, write_history, write_predictions
+from carclf.records import INNER, write_head, write_history, write_inner, write_predictions
 from carclf.rundir import RunDir
 from carclf.scores import Array
 from carclf.splits import Split, inner_folds
 
-FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv")
+LOG = logging.getLogger(__name__)
+FILES = ("heads.npz", "history.csv", "choices.json", "predictions.csv", INNER)
 FITTING_VERSION = 1  # raised whenever the same inputs give other heads than before
 
 
@@ -54,8 +56,11 @@ def judge_heads(
             "seed": validation.seed,
             "version": FITTING_VERSION,
         }
-        if run.is_done(name, inputs) and all(run.has(f"{name}/{file}") for file in FILES):
-            continue
+        missing = [file for file in FILES if not run.has(f"{name}/{file}")]
+        if run.is_done(name, inputs):
+            if not missing:
+                continue
+            LOG.warning("%s, %s: %s not there; computed again.", run.path.name, name, " and ".join(missing))
         started = time.perf_counter()
         if inner is None:
             inner = inner_folds(dataset, split, training.inner_folds, validation.seed)
@@ -95,3 +100,4 @@ def _write(run: RunDir, dataset: Dataset, split: Split, question: Question, outc
         outcome.baseline[rows],
     )
     write_predictions(run, question.name, predictions)
+    write_inner(run, question.name, outcome.inner, [photo.name for photo in dataset.photos], split.group)

@@ -28,6 +28,7 @@ from carclf.region_scores import JudgedRegions
 from carclf.regions.splitting import RegionSettings
 from carclf.rundir import RunDir
 from carclf.scores import Array
+from carclf.selective import InnerAnswers
 from carclf.sight import Sight
 from carclf.splits import Split
 
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 DECODER = "decoder:"
 """What the names of the network's arrays begin with in a fold's file."""
+INNER_ANSWERS = "inner:"
+"""What the names of the answers to inner validation photos begin with; earlier versions kept none."""
 _TOGETHER = 16  # photos answered at once; never changes an answer
+_OF_INNER = ("rows", "confidence", "right")
 _OF_SCORES = ("counts", "boundaries", "soft")
 _OF_REGIONS = ("photos", "class_ids", "probabilities", "matched", "true_counts")
 
@@ -161,6 +165,7 @@ def fit_fold(run: RunDir, work: FoldWork, data: FoldData, fold: int, seed: int) 
     arrays |= {
         "class_names": np.array(work.data.label_set.names),
         "thresholds": fit.thresholds,
+        **{f"{INNER_ANSWERS}{name}": getattr(fit.inner, name) for name in _OF_INNER},
         "mean_mask": fit.mean_mask.probabilities,
         "mean_mask_thresholds": fit.mean_mask.thresholds,
         "epochs": np.array(fit.course.epochs),
@@ -196,6 +201,13 @@ def read_decoder(arrays: Mapping[str, Array]) -> "MaskDecoder":
     return MaskDecoder.from_arrays(parts)
 
 
+def read_inner_answers(arrays: Mapping[str, Array]) -> InnerAnswers | None:
+    """What a fold's file says of inner validation photos, rows: places among those of the head; None of an old one."""
+    if f"{INNER_ANSWERS}{_OF_INNER[0]}" not in arrays:
+        return None
+    return InnerAnswers(*(arrays[f"{INNER_ANSWERS}{name}"] for name in _OF_INNER))
+
+
 def answer_photos(
     decoder: "MaskDecoder", data: FoldData, photos: Sequence[Photo], places: Array
 ) -> Iterator[NDArray[np.float32]]:
@@ -217,7 +229,7 @@ def read_scores(run: RunDir, head: str, fold: int) -> tuple[Array, JudgedPhotos]
     arrays = run.read_arrays(scores_file(head, fold))
     answers = sorted({name.split(":")[1] for name in arrays if name.startswith("score:")})
     scores = {answer: _unpack_scores(arrays, answer) for answer in answers}
-    return arrays["test"], JudgedPhotos(scores.pop("head"), scores, arrays["pixels"])
+    return arrays["test"], JudgedPhotos(scores.pop("head"), scores, arrays["pixels"], arrays["confidence"])
 
 
 def read_fold_mask(run: RunDir, head: str, fold: int, place: int) -> NDArray[np.uint8]:
@@ -226,7 +238,7 @@ def read_fold_mask(run: RunDir, head: str, fold: int, place: int) -> NDArray[np.
 
 
 def _pack_judged(judged: JudgedPhotos) -> dict[str, Array]:
-    arrays: dict[str, Array] = {"pixels": judged.pixels}
+    arrays: dict[str, Array] = {"pixels": judged.pixels, "confidence": judged.confidence}
     for answer, scores in {"head": judged.scores, **judged.baselines}.items():
         arrays |= {f"score:{answer}:{name}": getattr(scores, name) for name in _OF_SCORES}
         arrays |= {f"score:{answer}:regions:{name}": getattr(scores.regions, name) for name in _OF_REGIONS}

@@ -23,6 +23,7 @@ class MaskHead:
         decider: decides with thresholds that are the means over the folds.
         looking: how it looks at photos.
         min_probability: least probability of a region that is answered.
+        least_confidence: below it the head cannot say; 0 = it always answers, 1 = never.
     """
 
     label_set: LabelSet
@@ -30,6 +31,7 @@ class MaskHead:
     decider: Decider
     looking: Looking
     min_probability: float
+    least_confidence: float = 0.0
 
     @property
     def thresholds(self) -> Array:

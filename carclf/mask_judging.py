@@ -14,19 +14,30 @@ from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset
 from carclf.errors import AnnotationError, CarclfError, PhotoError, TrainingError, raise_all
 from carclf.images import photo_frame
-from carclf.mask_fold import FoldWork, fit_fold, fold_file, make_data, read_scores, score_fold, scores_file
+from carclf.mask_fold import (
+    FoldWork,
+    fit_fold,
+    fold_file,
+    make_data,
+    read_inner_answers,
+    read_scores,
+    score_fold,
+    scores_file,
+)
 from carclf.mask_images import mask_sha256
 from carclf.mask_metrics import MaskCounts
 from carclf.masks.photo_scores import JudgedPhotos, join_judged
-from carclf.records import write_history, write_mask_counts
+from carclf.records import INNER, write_history, write_inner, write_mask_counts
 from carclf.rundir import RunDir
 from carclf.scores import Array
+from carclf.selective import InnerAnswers
 from carclf.sight import Sight
 from carclf.splits import Split
 
 LOG = logging.getLogger(__name__)
 FILES = ("history.csv", "choices.json", "predictions.csv", "regions.csv")
 MASKS_VERSION = 2  # raised whenever the same inputs give other masks than before
+COUNTS_VERSION = 2  # raised whenever more is counted in the same masks: no network is fitted again for it
 
 
 MaskSums = Mapping[str, Mapping[str, str]]
@@ -97,9 +108,10 @@ def judge_masks(job: MaskJob, sight: Sight, heads: Mapping[str, HeadConfig]) -> 
         _check_folds(work)
         inputs = _record_inputs(work, sight.key, job)
         folds = range(work.num_folds)
-        files = [f"{name}/{file}" for file in FILES]
+        files = [f"{name}/{file}" for file in (*FILES, *((INNER,) if head.target_precision else ()))]
         files += [file(name, fold) for file in (fold_file, scores_file) for fold in folds]
         if not (job.run.is_done(name, inputs) and all(job.run.has(file) for file in files)):
+            _forget_old_fits(job.run, work, head.target_precision)
             _judge(job, work, sight, inputs)
 
 
@@ -110,6 +122,18 @@ def _check_folds(work: FoldWork) -> None:
             f"heads.{work.name}.folds: {work.num_folds}, but no photo of these folds is labelled for it, so there is "
             "nothing to judge. Set more of them, or leave the key out."
         )
+
+
+def _forget_old_fits(run: RunDir, work: FoldWork, target_precision: float | None) -> None:
+    """Forgets folds of an earlier version if they lack what a min_probability is chosen from, and one is wanted."""
+    for file in (fold_file(work.name, fold) for fold in range(work.num_folds)):
+        if target_precision and run.has(file) and read_inner_answers(run.read_arrays(file)) is None:
+            LOG.warning(
+                "%s, %s: fitted by a version that kept nothing to choose a min_probability from; fitted again.",
+                run.path.name,
+                file,
+            )
+            run.forget(file.removesuffix(".npz"))
 
 
 def _fit_inputs(work: FoldWork, features_key: str, job: MaskJob) -> dict[str, Any]:
@@ -133,7 +157,8 @@ def _score_inputs(work: FoldWork, features_key: str, job: MaskJob) -> dict[str, 
     """What decides the masks and regions of fitted networks."""
     regions = work.config.regions.model_dump(mode="json", exclude={"min_probability"})
     tiles = [work.config.tile, work.config.overlap]
-    return _fit_inputs(work, features_key, job) | {"tiles": tiles, "regions": regions}
+    counted = {"tiles": tiles, "regions": regions, "what is counted": COUNTS_VERSION}
+    return _fit_inputs(work, features_key, job) | counted
 
 
 def _record_inputs(work: FoldWork, features_key: str, job: MaskJob) -> dict[str, Any]:
@@ -173,16 +198,18 @@ def _do(run: RunDir, file: str, inputs: dict[str, Any], work: Callable[[], None]
 
 
 def _assemble(job: MaskJob, work: FoldWork) -> None:
-    """Joins the folds' files into predictions.csv, regions.csv, history.csv and choices.json."""
+    """Joins the folds' files into predictions.csv, regions.csv, history.csv, choices.json and inner.csv."""
     history: list[dict[str, Any]] = []
     choices: list[dict[str, Any]] = []
     tests: list[Array] = []
     parts: list[JudgedPhotos] = []
+    inner: list[InnerAnswers | None] = []
     for fold in range(work.num_folds):
         arrays = job.run.read_arrays(fold_file(work.name, fold))
         test, judged = read_scores(job.run, work.name, fold)
         tests.append(test)
         parts.append(judged)
+        inner.append(read_inner_answers(arrays))
         choices.append({"fold": fold, "thresholds": arrays["thresholds"].tolist(), "epochs": int(arrays["epochs"])})
         for split, (epoch, loss, metric) in zip(arrays["history_split"], arrays["history"], strict=True):
             row = {"fold": fold, "epoch": int(epoch), "split": str(split), "loss": loss, "metric": metric}
@@ -191,6 +218,9 @@ def _assemble(job: MaskJob, work: FoldWork) -> None:
     write_mask_counts(job.run, work.name, record)
     write_history(job.run, work.name, history)
     job.run.write_json(f"{work.name}/choices.json", choices)
+    known = [each for each in inner if each is not None]
+    if len(known) == len(inner):
+        write_inner(job.run, work.name, known, [photo.name for photo in work.photos], job.split.group[work.rows])
 
 
 def _record(job: MaskJob, work: FoldWork, tests: Array, judged: JudgedPhotos) -> MaskCounts:
@@ -206,5 +236,6 @@ def _record(job: MaskJob, work: FoldWork, tests: Array, judged: JudgedPhotos) ->
         judged.scores,
         judged.baselines,
         work.config.regions.min_probability,
+        judged.confidence,
     )
     return record.rows(np.argsort(tests, kind="stable"))

@@ -77,6 +77,7 @@ class MaskCounts:
     scores: MaskScores  # of the head
     baselines: Mapping[str, MaskScores]  # of constant answers: nothing, everything, the training part's mean mask
     min_probability: float  # from which on a region counts as produced
+    confidence: Array  # float32 (n,) in [0, 1]: how sure the head is of the mask; NaN where an earlier version ran
 
     @property
     def counts(self) -> Array:
@@ -94,6 +95,7 @@ class MaskCounts:
             pixels=self.pixels[index],
             scores=self.scores.rows(index),
             baselines={name: each.rows(index) for name, each in self.baselines.items()},
+            confidence=self.confidence[index],
         )
 
 

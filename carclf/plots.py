@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, confusion matrices, reliability diagrams. Same input, same bytes."""
+"""Pictures of a run: curves, confusion matrices, reliability diagrams, risk and coverage. Same input, same bytes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +26,8 @@ SPLIT_STYLES: dict[str, dict[str, Any]] = {
 }
 OTHER_SPLIT_STYLE: dict[str, Any] = {"color": "0.35", "linestyle": "--"}
 MOST_LETTERS = 22  # of a class name on one line
+RISKS = {"categorical": "wrong label", "multi_label": "any label wrong", "segmentation": "1 - Dice of the photo"}
+"""What is mean over the answered photos in a risk-coverage curve, by the head's kind."""
 
 
 def plot_history(history: Sequence[Tree], head: str, metric_name: str, path_accuracy: Path, path_loss: Path) -> None:
@@ -150,6 +152,40 @@ def plot_reliability(head: Tree, title: str, path: Path) -> None:
         lower.set_ylim(bottom=0)
         for axes in (upper, lower):
             axes.grid(color="0.9")
+
+
+def plot_risk_coverage(head: Tree, title: str, path: Path) -> None:
+    """Draws the error of the photos that are answered against the share of them, from results.json.
+
+    Around the curve: the 95 % interval. A diamond: what is told with the config's min_probability or target_precision.
+
+    Raises:
+        RunDirError: if the picture cannot be written.
+    """
+    part = head["risk_coverage"]
+    curve, area, told = part["curve"], part["aurc"], part["told"]
+    coverage = np.asarray(curve["coverage"], np.float64)
+    low, high = (np.array([_number(value) for value in curve[key]]) for key in ("low", "high"))
+    with picture(path, 6.4, 4.8) as figure:
+        axes = figure.subplots()
+        axes.fill_between(coverage, low, high, color="tab:blue", alpha=0.18, linewidth=0, label="95 % interval")
+        label = f"the least sure are left: area {area['value']:.3f}"
+        axes.plot(coverage, curve["error"], color="tab:blue", linewidth=2, label=label)
+        label = f"photos are left at random: {area['random']:.3f}"
+        axes.axhline(area["random"], color="0.4", linestyle="--", label=label)
+        if told is not None and told["precision"]["value"] is not None:
+            share, error = 100 * (1 - told["left"]["value"]), 1 - told["precision"]["value"]
+            label = f"told: {share:.0f} % of the photos, error {error:.3f}"
+            axes.plot([share], [error], "D", color="tab:orange", markersize=8, label=label, zorder=3)
+        axes.set(title=title, xlabel="photos that are answered, %", ylabel=f"mean error ({RISKS[head['kind']]})")
+        axes.set_xlim(0, 102)
+        axes.set_ylim(0, max(0.05, 1.45 * max(area["random"], *curve["error"])))  # room for the legend
+        axes.grid(color="0.9")
+        axes.legend(frameon=False, loc="upper left")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 @contextmanager

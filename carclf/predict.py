@@ -175,7 +175,7 @@ class Predictor:
                 return error
             mask = head.decider.mask(grid, *photo.size)
             found = head.decider.find(grid, mask)
-            said[name] = say_mask(mask, found, head.label_set, head.min_probability)
+            said[name] = say_mask(head, grid, mask, found)
             masks[name], probabilities[name] = mask, grid[..., : len(head.label_set.names)]
             regions[name] = tuple(region for region in found if region.probability >= head.min_probability)
         fields = {

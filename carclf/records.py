@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from carclf.errors import RunDirError
 from carclf.heads import Head, make_head
 from carclf.label_file import LabelSet
 from carclf.labels import NULL
@@ -14,11 +15,14 @@ from carclf.metrics import Predictions
 from carclf.region_scores import IOU_THRESHOLDS, JudgedRegions
 from carclf.rundir import RunDir
 from carclf.scores import Array
+from carclf.selective import InnerAnswers
 
 COUNTS = ("true_positive", "false_positive", "false_negative")
 BOUNDARIES = ("boundary", "boundary_near", "true_boundary", "true_boundary_near")
 BASELINES = ("nothing", "everything", "mean_mask")
+INNER = "inner.csv"  # what min_probability is chosen from
 HEAD = "head"  # in regions.csv, beside BASELINES: the head itself
+_INNER_SCORES = ("confidence", "right")
 
 
 def write_predictions(run: RunDir, head: str, predictions: Predictions) -> None:
@@ -67,6 +71,7 @@ def write_mask_counts(run: RunDir, head: str, counts: MaskCounts) -> None:
         "group": counts.groups,
         "fold": counts.folds,
         "pixels": counts.pixels,
+        "confidence": counts.confidence,
         "min_probability": np.full(len(counts.photos), counts.min_probability),
     }
     answers = {"": counts.scores} | dict(counts.baselines)
@@ -119,7 +124,15 @@ def read_mask_counts(run: RunDir, head: str) -> MaskCounts:
         scores_of(""),
         {answer: scores_of(answer) for answer in BASELINES},
         float(table["min_probability"].iloc[0]),
+        _confidence(table),
     )
+
+
+def _confidence(table: pd.DataFrame) -> Array:
+    """float32 (n,); NaN in a table of an earlier version, which did not tell it."""
+    if "confidence" not in table:
+        return np.full(len(table), np.nan, np.float32)
+    return table["confidence"].to_numpy(np.float32)
 
 
 def _read_regions(
@@ -148,6 +161,45 @@ def read_history(run: RunDir, head: str) -> list[dict[str, Any]]:
     scores = {name: pd.to_numeric(table[name], errors="coerce") for name in ("loss", "metric")}  # empty = undefined
     rows = table.assign(**scores).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def write_inner(run: RunDir, head: str, inner: Sequence[InnerAnswers], photos: Sequence[str], groups: Array) -> None:
+    """Writes <head>/inner.csv: what each fold answered to photos of its training part, by heads that never saw them.
+
+    Args:
+        run: the run.
+        head: its name.
+        inner: for each fold; its rows are places among `photos`.
+        photos: names.
+        groups: int64 (n,), of the photos.
+    """
+    rows = np.concatenate([each.rows for each in inner])
+    columns = {
+        "fold": np.repeat(np.arange(len(inner)), [len(each.rows) for each in inner]),
+        "photo": [photos[row] for row in rows],
+        "group": groups[rows],
+        "confidence": np.concatenate([each.confidence for each in inner]),
+        "right": np.concatenate([each.right for each in inner]),
+    }
+    run.write_table(f"{head}/{INNER}", columns)
+
+
+def read_inner(run: RunDir, head: str) -> list[tuple[InnerAnswers, Array]]:
+    """Reads <head>/inner.csv: for each fold its answers, whose rows are those of the table, and their groups.
+
+    Raises:
+        RunDirError: if an earlier version trained the head, which kept no such answers.
+    """
+    if not run.has(f"{head}/{INNER}"):
+        raise RunDirError(
+            f"{run.path / head}: was trained by a version that kept nothing to choose a min_probability from. Train "
+            f"again: python main.py --config … , or delete heads.{head}.target_precision."
+        )
+    table = run.read_table(f"{head}/{INNER}", ("photo",))
+    confidence, right = (pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in _INNER_SCORES)
+    fold, group = table["fold"].to_numpy(np.int64), table["group"].to_numpy(np.int64)
+    own = [np.flatnonzero(fold == number) for number in range(len(run.read_json(f"{head}/choices.json")))]
+    return [(InnerAnswers(rows, confidence[rows], right[rows]), group[rows]) for rows in own]
 
 
 def write_head(run: RunDir, name: str, head: Head) -> None:

@@ -17,6 +17,7 @@ from carclf.metrics import (
     label_table,
     raw_probabilities,
 )
+from carclf.risk_coverage import Cutoffs, risk_coverage
 from carclf.scores import Array
 
 Tree = dict[str, Any]
@@ -58,6 +59,7 @@ def head_results(
     choices: Sequence[Mapping[str, Any]],
     none_label: str | None,
     seed: int,
+    cutoffs: Cutoffs | None = None,
 ) -> Tree:
     """The results of one classification head.
 
@@ -68,6 +70,7 @@ def head_results(
             per class, in the order of the classes; or None), `l2`, `steps`, ...
         none_label: the class that means "nothing found", for `accuracy_damaged`; or None.
         seed: of the bootstrap.
+        cutoffs: from which confidence on it answers; None: it always does.
     """
     labels = label_table(predictions)
     thresholds = mean_thresholds(choices, len(predictions.class_names))
@@ -79,6 +82,7 @@ def head_results(
         "labels": labels,
         "confusion": confusion_matrix(predictions),
         "calibration": calibration(predictions),
+        "risk_coverage": risk_coverage(predictions, cutoffs, seed),
     }
     return _finished(head, history, choices)
 
@@ -88,6 +92,7 @@ def mask_results(
     history: Sequence[Mapping[str, Any]],
     choices: Sequence[Mapping[str, Any]],
     seed: int,
+    cutoffs: Cutoffs | None = None,
 ) -> Tree:
     """The results of one segmentation head; arguments as in `head_results`.
 
@@ -105,6 +110,7 @@ def mask_results(
     nothing = intervals.mean_values(replace(counts, scores=counts.baselines["nothing"]))
     head |= {"nothing": nothing, "min_probability": counts.min_probability}
     head |= {"labels": labels, "confusion": mask_confusion(counts)}
+    head |= {"risk_coverage": risk_coverage(counts, cutoffs, seed)}
     return _finished(head, history, choices)
 
 

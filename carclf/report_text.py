@@ -108,7 +108,7 @@ def _head_text(name: str, head: Tree, tree: Tree) -> str:
     judged, folds = head["folds"], tree["folds"]
     if not separate and len(judged) < folds:
         size += f"; judged on folds {', '.join(map(str, judged))} of {folds} alone"
-    parts += [size, _metrics_text(head), _labels_text(head), _confusion_text(head)]
+    parts += [size, _metrics_text(head), _labels_text(head), _confusion_text(head), _risk_coverage_text(head)]
     if head["choices"] and not separate:
         parts.append(_choices_text(head["choices"]))
     return "\n\n".join(parts)
@@ -210,6 +210,59 @@ def _confusion_text(head: Tree) -> str:
         rows.append([name, *(str(count) for row in matrix for count in row)])
     what = "a region is there or not" if head["kind"] == "segmentation" else "2 × 2 per label"
     return f"confusion matrix (photos; {what})\n" + aligned(rows)
+
+
+ERRORS = {
+    "categorical": "share of photos whose label is wrong",
+    "multi_label": "share of photos of which any label is wrong",
+    "segmentation": "mean of 1 - Dice score of a photo; an empty mask where nothing is has none, else 1",
+}
+CONFIDENCES = {
+    "categorical": "the probability of its label",
+    "multi_label": "the probability that all labels, given or not, are right",
+    "segmentation": "the mean probability of its marked cells; of an empty mask, that nothing is where it is likeliest",
+}
+
+
+def _risk_coverage_text(head: Tree) -> str:
+    part, kind = head["risk_coverage"], head["kind"]
+    rows = [["left to people", "answered", "error of the rest", "", "95 % interval"]]
+    for line in part["left_to_people"]:
+        rows.append([f"{line['percent']} %", str(line["answered"]), score(line["error"]), *interval_cells(line)])
+    area = part["aurc"]
+    half, ends = interval_cells(area)
+    text = (
+        f"the least sure photos left to people\n{aligned(rows)}\n"
+        f"over all photos at once; error: {ERRORS[kind]};\n"
+        f"how sure an answer is: {CONFIDENCES[kind]}.\n"
+        f"AURC, the mean error over all shares: {score(area['value'])} {half} {ends}; photos left at random "
+        f"{score(area['random'])},\nin the best order {score(area['perfect'])}: {score(area['excess'])} above that"
+    )
+    return text if part["told"] is None else f"{text}\n{_told_text(part['told'])}"
+
+
+def _told_text(told: Tree) -> str:
+    """How much is told, and how right it is, with the config's min_probability or target_precision."""
+    target, least = told["target_precision"], told["min_probability"]
+    if target is None:
+        lines = [f"min_probability {least[0]:g}: answers that are less sure are left to people"]
+    else:
+        chosen = " ".join(score(value) for value in least)
+        lines = [f"target_precision {target:g}: each fold chose its min_probability inside its training part: {chosen}"]
+    left, precision = told["left"], told["precision"]
+    share = [f"{100 * value:.1f}" for value in (left["value"], *left["interval"])]
+    lines.append(
+        f"left to people: {share[0]} % of the photos [{share[1]}, {share[2]}]; precision of the rest "
+        f"{score(precision['value'])} {interval_cells(precision)[1]},\nof photos left at random "
+        f"{score(precision['random'])}"
+    )
+    if told["unmet"]:
+        plural = "s" if len(told["unmet"]) > 1 else ""
+        folds = ", ".join(map(str, told["unmet"]))
+        lines.append(
+            f"NOT MET in fold{plural} {folds}: all photos are left to people there. Set a lower target_precision."
+        )
+    return "\n".join(lines)
 
 
 def _choices_text(choices: Sequence[Tree]) -> str:

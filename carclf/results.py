@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from carclf.compare import compare_models, comparison_text
+from carclf.config_heads import Sureness
 from carclf.mask_metrics import MaskCounts
 from carclf.mask_tables import write_mask_tables
 from carclf.metrics import Record
-from carclf.plots import plot_confusion, plot_history, plot_reliability
+from carclf.plots import plot_confusion, plot_history, plot_reliability, plot_risk_coverage
 from carclf.records import read_history, read_mask_counts, read_predictions
 from carclf.report import OPENING_METRIC, head_results, mask_results, run_results
 from carclf.report_text import results_text
+from carclf.risk_coverage import Cutoffs
 from carclf.rundir import RunDir
+from carclf.sureness import least_confidences
 
 PICTURES = "pictures"  # the stage that draws
 SUMMARY_METRICS = ("accuracy", "accuracy_damaged", "binary_accuracy", "macro_f1", "mean_ap", "dice", "dice_damaged")
@@ -43,12 +46,22 @@ def make_results(run: RunDir, header: Mapping[str, Any], heads: Mapping[str, tup
     for name, (kind, none_label) in heads.items():
         record, history = read_record(run, name, kind), read_history(run, name)
         choices = run.read_json(f"{name}/choices.json")
+        cutoffs = read_cutoffs(run, name)
         if isinstance(record, MaskCounts):
-            trees[name] = mask_results(record, history, choices, header["seed"])
+            trees[name] = mask_results(record, history, choices, header["seed"], cutoffs)
             write_mask_tables(run, name, trees[name], history)
         else:
-            trees[name] = head_results(record, history, choices, none_label, header["seed"])
+            trees[name] = head_results(record, history, choices, none_label, header["seed"], cutoffs)
     return run_results({**header, "duration_s": _durations(run, heads)}, trees)
+
+
+def read_cutoffs(run: RunDir, name: str) -> Cutoffs | None:
+    """From which confidence on a head answers by the config that the run was trained with; None: it always does."""
+    head = run.read_json("config.json")["heads"][name]
+    sureness = Sureness(head.get("min_probability"), head.get("target_precision"))
+    if sureness == Sureness():
+        return None
+    return Cutoffs(least_confidences(run, name, sureness), sureness.target_precision)
 
 
 def _durations(run: RunDir, heads: Iterable[str]) -> dict[str, float]:
@@ -116,7 +129,7 @@ def _compare_architectures(
 
 def picture_paths(tree: Mapping[str, Any], images: Path) -> dict[str, dict[str, Path]]:
     """Where the pictures of each head go: head -> what it shows -> path."""
-    shown = ("accuracy", "loss", "confusion", "reliability")
+    shown = ("accuracy", "loss", "confusion", "reliability", "risk_coverage")
     return {
         name: {
             what: images / f"{tree['model']}_{name}_{what}.png"
@@ -128,7 +141,7 @@ def picture_paths(tree: Mapping[str, Any], images: Path) -> dict[str, dict[str, 
 
 
 def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> None:
-    """Draws curves, confusion matrices and reliability diagrams of one model."""
+    """Draws curves, confusion matrices, reliability diagrams and risk-coverage curves of one model."""
     images.mkdir(parents=True, exist_ok=True)
     for name, paths in picture_paths(tree, images).items():
         head, title = tree["heads"][name], f"{tree['model']}, {name}"
@@ -136,6 +149,7 @@ def draw_results(run: RunDir, tree: Mapping[str, Any], images: Path) -> None:
         plot_confusion(head, title, paths["confusion"])
         if "reliability" in paths:
             plot_reliability(head, title, paths["reliability"])
+        plot_risk_coverage(head, title, paths["risk_coverage"])
 
 
 def summary_rows(trees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:

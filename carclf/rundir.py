@@ -2,7 +2,7 @@
 
 results/<model>/  config.json  backbone.json  groups.csv  known_photos.npz  folds.csv  stages.json  results.txt
                   results.json  evaluation.txt  evaluation.json
-results/<model>/<head>/  predictions.csv  history.csv  choices.json  heads.npz
+results/<model>/<head>/  predictions.csv  history.csv  choices.json  inner.csv  heads.npz
     of segmentation, in place of heads.npz: fold<i>.npz  fold<i>_scores.npz  regions.csv  evaluation.csv
     train_losses.csv  train_metrics.csv  previews/
 results/standalone/  the same, of the networks without a backbone

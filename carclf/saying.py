@@ -9,13 +9,15 @@ import numpy as np
 
 from carclf.calibration import decide
 from carclf.heads import Head
-from carclf.labels import LabelSet
+from carclf.mask_heads import MaskHead
 from carclf.photo_source import PhotoSource
 from carclf.regions.region import Region, describe_region
 from carclf.scores import Array
+from carclf.selective import NEVER, is_told, label_confidence
 
 PROBABILITY_DIGITS = 6
 PERCENT_DIGITS = 2
+REASON_DIGITS = 2  # more where two numbers would look the same
 
 
 @dataclass(frozen=True)
@@ -45,35 +47,47 @@ class Answer:
 def say_labels(head: Head, probabilities: Array) -> dict[str, Any]:
     """The answer of a classification head; probabilities: float32 (C,)."""
     names = head.label_set.names
-    chosen = np.flatnonzero(decide(probabilities[None], head.kind, head.threshold)[0])
-    said: dict[str, Any] = {"kind": head.kind}
-    if head.kind == "categorical":
-        said["label"] = names[int(chosen[0])]
-    else:
-        said["labels"] = [names[int(place)] for place in chosen]
-    said["probabilities"] = {
-        name: round(float(value), PROBABILITY_DIGITS) for name, value in zip(names, probabilities, strict=True)
-    }
-    return said
+    decisions = decide(probabilities[None], head.kind, head.threshold)
+    confidence = float(label_confidence(probabilities[None], decisions, head.kind)[0])
+    given = [names[int(place)] for place in np.flatnonzero(decisions[0])]
+    key, answer = ("label", given[0]) if head.kind == "categorical" else ("labels", given)
+    shares = {name: round(float(value), PROBABILITY_DIGITS) for name, value in zip(names, probabilities, strict=True)}
+    return {"kind": head.kind, **_say(key, answer, confidence, head.least_confidence), "probabilities": shares}
 
 
-def say_mask(mask: Array, regions: Sequence[Region], label_set: LabelSet, min_probability: float) -> dict[str, Any]:
+def say_mask(head: MaskHead, grid: Array, mask: Array, regions: Sequence[Region]) -> dict[str, Any]:
     """The answer of a segmentation head: how much of the photo is damaged, by what, and each damage by itself.
 
     Args:
+        head: which answers; regions below its min_probability are counted only.
+        grid: float32 (h, w, K), what its networks say.
         mask: uint8 (height, width), class ids.
         regions: of the mask, all of them.
-        label_set: the classes.
-        min_probability: regions below it are counted only.
     """
-    names = label_set.names
+    names = head.label_set.names
     pixels = [np.count_nonzero(mask == index) for index in range(1, len(names) + 1)]
     percent = {name: 100 * count / mask.size for name, count in zip(names, pixels, strict=True)}
-    sure = [region for region in regions if region.probability >= min_probability]
+    sure = [region for region in regions if region.probability >= head.min_probability]
+    damaged = round(sum(percent.values()), PERCENT_DIGITS)
     return {
         "kind": "segmentation",
-        "damaged_percent": round(sum(percent.values()), PERCENT_DIGITS),
+        **_say("damaged_percent", damaged, head.decider.confidence(grid), head.least_confidence),
         "percent": {name: round(share, PERCENT_DIGITS) for name, share in percent.items()},
         "regions": [describe_region(each, names[each.class_id - 1], (mask.shape[1], mask.shape[0])) for each in sure],
         "regions_left_out": len(regions) - len(sure),
     }
+
+
+def _say(key: str, answer: Any, confidence: float, least: float) -> dict[str, Any]:
+    """The answer and how sure it is; null and the reason where that is not sure enough."""
+    said = {key: answer, "confidence": round(confidence, PROBABILITY_DIGITS)}
+    return said if is_told(confidence, least) else {**said, key: None, "reason": _reason(confidence, least)}
+
+
+def _reason(confidence: float, least: float) -> str:
+    if least >= NEVER:
+        return f"min_probability {NEVER:g} leaves every photo to people"
+    digits = REASON_DIGITS
+    while digits < PROBABILITY_DIGITS and f"{confidence:.{digits}f}" == f"{least:.{digits}f}":
+        digits += 1
+    return f"its probability {confidence:.{digits}f} is below min_probability {least:.{digits}f}"

@@ -67,7 +67,7 @@ def average_precision(truth: Array, ranking: Array, weights: Array) -> Array:
         float64 (draws,) in [0, 1]; NaN for a draw without positives.
     """
     order = np.argsort(-ranking, kind="stable")
-    ends = _last_of_equals(ranking[order])
+    ends = last_of_equals(ranking[order])
     sorted_weights = weights[:, order]
     taken = np.cumsum(sorted_weights, axis=1)[:, ends]  # (draws, thresholds)
     hits = np.cumsum(sorted_weights * truth[order], axis=1)[:, ends]
@@ -80,7 +80,7 @@ def average_precision(truth: Array, ranking: Array, weights: Array) -> Array:
 def area_under_roc(truth: Array, ranking: Array, weights: Array) -> Array:
     """Chance that a positive ranks above a negative, equals count half -> (draws,); NaN with one kind."""
     order = np.argsort(ranking, kind="stable")
-    ends = _last_of_equals(ranking[order])
+    ends = last_of_equals(ranking[order])
     positive = np.cumsum(weights[:, order] * truth[order], axis=1)[:, ends]
     negative = np.cumsum(weights[:, order] * ~truth[order], axis=1)[:, ends]
     if not len(ends):
@@ -90,7 +90,7 @@ def area_under_roc(truth: Array, ranking: Array, weights: Array) -> Array:
     return ratio(np.einsum("dt,dt->d", positive_steps, below), positive[:, -1] * negative[:, -1])
 
 
-def _last_of_equals(ordered: Array) -> Array:
+def last_of_equals(ordered: Array) -> Array:
     """Indices of the last element of every run of equal values in an ordered array (n,)."""
     if not len(ordered):
         return np.zeros(0, np.int64)

@@ -102,13 +102,14 @@ def _readable(answer: Answer) -> str:
 
 
 def _said(head: Mapping[str, Any]) -> tuple[str, str]:
-    """The answer of a head, and what stands behind it."""
+    """The answer of a head, or why there is none, and what stands behind it."""
+    unsaid = f"cannot say: {head['reason']}" if "reason" in head else None
     if head["kind"] == "segmentation":
         shares = [f"{label} {share:.1f} %" for label, share in head["percent"].items()]
         regions = [f"{each['class']} {100 * each['probability']:.0f} %" for each in head["regions"]]
         left_out = [f"{head['regions_left_out']} less sure"] if head["regions_left_out"] else []
         told = f"; regions: {', '.join(regions + left_out)}" if regions or left_out else ""
-        return f"{head['damaged_percent']:.1f} % of the photo", f"{', '.join(shares)}{told}"
-    said = head["label"] if head["kind"] == "categorical" else ", ".join(head["labels"]) or "none"
+        return unsaid or f"{head['damaged_percent']:.1f} % of the photo", f"{', '.join(shares)}{told}"
+    said = head["label"] if head["kind"] == "categorical" else ", ".join(head["labels"] or ()) or "none"
     ranked = sorted(head["probabilities"].items(), key=lambda item: -item[1])
-    return said, ", ".join(f"{label} {100 * probability:.0f} %" for label, probability in ranked)
+    return unsaid or said, ", ".join(f"{label} {100 * probability:.0f} %" for label, probability in ranked)

@@ -1,6 +1,7 @@
 """Opens a trained run: its backbone as it was in training, its k heads, its k mask networks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from carclf.masks.answers import Decider
 from carclf.records import read_head
 from carclf.rundir import RunDir
 from carclf.scores import Array
+from carclf.selective import ALWAYS
 from carclf.sight import BACKBONE, describe
+from carclf.sureness import mean_least_confidence
 
 AS_TRAINED = ("sha256", "image_size", "input_range", "grid")
 MASK_AS_TRAINED = (
@@ -84,7 +87,11 @@ def _compare(run: RunDir, key: str, known: object, now: object) -> None:
 
 def read_heads(run: RunDir, heads: Mapping[str, HeadConfig]) -> dict[str, Head]:
     """Reads the classification heads among `heads`."""
-    return {name: read_head(run, name) for name, head in heads.items() if head.kind != "segmentation"}
+    return {
+        name: replace(read_head(run, name), least_confidence=mean_least_confidence(run, name, head.sureness))
+        for name, head in heads.items()
+        if head.kind != "segmentation"
+    }
 
 
 def read_mask_heads(
@@ -118,7 +125,8 @@ def read_mask_head(run: RunDir, name: str, head: HeadConfig, backbone: Backbone)
         thresholds.append(arrays["thresholds"])
     decider = Decider(np.mean(thresholds, axis=0), region_settings(head.mask))
     looking = make_looking(head.mask, backbone)
-    return MaskHead(label_set, tuple(decoders), decider, looking, head.mask.regions.min_probability)
+    least = mean_least_confidence(run, name, head.sureness)
+    return MaskHead(label_set, tuple(decoders), decider, looking, head.mask.regions.min_probability, least)
 
 
 def model_digest(backbone: Backbone | None, heads: Mapping[str, Head], mask_heads: Mapping[str, MaskHead]) -> str:
@@ -134,6 +142,8 @@ def model_digest(backbone: Backbone | None, heads: Mapping[str, Head], mask_head
         parts.append([_hex(decider.thresholds), vars(decider.regions), mask_head.min_probability])
         for decoder in mask_head.decoders:  # one after the other, as each may be of half a gigabyte
             parts += [_hex(array) for array in decoder.to_arrays().values()]
+    least = {name: head.least_confidence for name, head in {**heads, **mask_heads}.items()}
+    parts += [[name, "least confidence", value] for name, value in least.items() if value > ALWAYS]
     return digest(parts)
 
 

@@ -168,6 +168,15 @@ ERRORS = [
         '"mobilnet" is not among backbones. Did you mean "mobilenet"? Known: mobilenet.',
     ),
     (change(models=["mobilenet", "mobilenet"]), 'models[1]: "mobilenet" stands twice.'),
+    (
+        change(heads__severity__min_probability=0.5, heads__severity__target_precision=0.9),
+        "heads.severity: min_probability and target_precision both say which answers are told. Keep one of the two.",
+    ),
+    (
+        change(heads__severity__min_probability=1.5),
+        "heads.severity.min_probability: must be less than or equal to 1, not 1.5.",
+    ),
+    (change(heads__severity__target_precision=1), "heads.severity.target_precision: must be less than 1, not 1."),
     (change(models=[]), "models: names no backbone, but severity needs one. Add a name of backbones."),
     (change(heads={}), "heads: must have at least 1 entry, not {}."),
     (

@@ -11,18 +11,20 @@ import pytest
 from PIL import Image
 
 from carclf.app import run_config
+from carclf.asking import list_photos
 from carclf.cli import main
 from carclf.config import read_config
 from carclf.config_data import AnnotationConfig
 from carclf.errors import CarclfError, LabelError, RunDirError
+from carclf.saying import Answer
 from carclf.terminal import print_evaluation, print_summary
-from carclf.using import evaluate_config
+from carclf.using import evaluate_config, open_predictor
 from tests.drawn_set import MODEL, draw_set
 
 PICTURES = {
-    "severity": ("accuracy", "loss", "confusion", "reliability"),
-    "damage_type": ("accuracy", "loss", "confusion", "reliability"),
-    "damage_mask": ("accuracy", "loss", "confusion", "masks"),
+    "severity": ("accuracy", "loss", "confusion", "reliability", "risk_coverage"),
+    "damage_type": ("accuracy", "loss", "confusion", "reliability", "risk_coverage"),
+    "damage_mask": ("accuracy", "loss", "confusion", "risk_coverage", "masks"),
 }
 
 
@@ -195,8 +197,33 @@ def test_evaluate_scores_the_heads_that_the_set_is_labelled_for(
     config = read_config(drawn_run / "config.json")
     tree = evaluate_config(config, MODEL, separate / "photos", tmp_path / "severity.csv")
     assert list(tree["heads"]) == ["severity"]
+    assert tree["heads"]["severity"]["risk_coverage"]["told"] is None
     with pytest.raises(LabelError, match=r"none\.csv: is labelled for none of severity, damage_type"):
         evaluate_config(config, MODEL, separate / "photos", tmp_path / "none.csv")
+
+
+def test_evaluate_tells_what_is_left_to_people(drawn_run: Path, separate: Path) -> None:
+    config = read_config(drawn_run / "config.json")
+    answers = open_predictor(config, MODEL).predict(list_photos([separate / "photos"]))
+    sure = [answer.fields["heads"]["severity"]["confidence"] for answer in answers if isinstance(answer, Answer)]
+    middle = float(np.median(sure))  # told at it and above
+    changed = {
+        name: config.heads[name].model_copy(update={"min_probability": least})
+        for name, least in {"severity": middle, "damage_mask": 1.0}.items()
+    }
+    config = config.model_copy(update={"heads": config.heads | changed})
+    masks = AnnotationConfig(format="masks", path=separate / "masks", head="damage_mask")
+    tree = evaluate_config(config, None, separate / "photos", separate / "labels.csv", [masks])
+    severity, kind, mask = (tree["heads"][name]["risk_coverage"]["told"] for name in PICTURES)
+    assert severity["min_probability"] == pytest.approx([middle], rel=1e-5)
+    assert 0 < severity["left"]["value"] < 1
+    assert kind is None
+    assert (mask["left"]["value"], mask["precision"]["value"]) == (1, None)
+    for answer in open_predictor(config, MODEL).predict(list_photos([separate / "photos"])):
+        assert isinstance(answer, Answer)
+        said = answer.fields["heads"]
+        assert ("reason" in said["severity"]) == (said["severity"]["label"] is None)
+        assert said["damage_mask"]["damaged_percent"] is None
 
 
 def test_evaluate_on_the_command_line_takes_via_annotations(

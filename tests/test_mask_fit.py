@@ -15,6 +15,7 @@ from carclf.masks.decoder import MaskDecoder
 from carclf.masks.fit import HELD_OUT, INNER, TRAIN, MaskFit, fit_mask_head, split_inside
 from carclf.masks.goals import make_goal
 from carclf.masks.photo_scores import JudgedPhotos, judge_photos
+from carclf.masks.scoring import mask_confidence
 from carclf.masks.spec import mirror_back
 from carclf.regions.splitting import RegionSettings
 from tests.mask_photos import (
@@ -143,6 +144,10 @@ def test_without_refit_the_first_network_counts(photos: Photos) -> None:
     assert losses_of(once.history, INNER) == losses_of(twice.history, INNER)
     assert len(losses_of(once.history, HELD_OUT)) == len(losses_of(once.history, TRAIN)) == 3
     rows = inner_rows(data)
+    np.testing.assert_array_equal(np.sort(once.inner.rows), np.sort(rows))
+    sure = mask_confidence(make_grids(once.decoder.predict_photos(data.reader, once.inner.rows), 2), once.thresholds)
+    np.testing.assert_allclose(once.inner.confidence, sure, rtol=1e-5)
+    np.testing.assert_array_equal(twice.inner.right, once.inner.right)
     outputs = once.decoder.predict_photos(data.reader, rows, views=1)
     taught = data.targets.taught[rows].astype(np.float32)
     goal = make_goal(data.spec, settings, NAMES)
@@ -186,6 +191,8 @@ def test_the_held_out_fold_decides_nothing_about_a_network_from_pixels(
 def assert_same_fit(one: MaskFit, other: MaskFit) -> None:
     assert_same_bytes(one.decoder.to_arrays(), other.decoder.to_arrays())
     np.testing.assert_array_equal(one.thresholds, other.thresholds)
+    for name in ("rows", "confidence", "right"):
+        np.testing.assert_array_equal(getattr(one.inner, name), getattr(other.inner, name))
     np.testing.assert_array_equal(one.mean_mask.probabilities, other.mean_mask.probabilities)
     assert one.course == other.course
     for split in (TRAIN, INNER):

@@ -1,6 +1,7 @@
 """How segmentation heads look at photos and answer: through pixels, in views, in tiles, k networks together."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,12 @@ def test_an_answer_counts_pixels_and_names_only_regions_that_are_sure_enough() -
     mask[2:6, 2:7], mask[7:9, 10:15] = 1, 2
     sure = make_region(1, 0.95, np.ones((4, 5), bool), (2, 2))
     doubtful = make_region(2, 0.89999, np.ones((2, 5), bool), (10, 7))
-    said: dict[str, Any] = say_mask(mask, [sure, doubtful], make_label_set(("dent", "glass")), 0.9)
+    head, grid = replace(make_head(1.0), min_probability=0.9), np.full((SIZE, SIZE, 2), 0.25, np.float32)
+    said: dict[str, Any] = say_mask(head, grid, mask, [sure, doubtful])
     assert said["kind"] == "segmentation"
     assert (said["damaged_percent"], said["percent"]) == (15.0, {"dent": 10.0, "glass": 5.0})
     assert said["regions_left_out"] == 1
     (region,) = said["regions"]
     assert (region["class"], region["box"], region["area"]) == ("dent", [2, 2, 5, 4], 20)
-    assert say_mask(mask, [], make_label_set(("dent", "glass")), 0.9)["regions"] == []
+    assert (said["confidence"], "reason" in said) == (0.5, False)
+    assert say_mask(head, grid, mask, [])["regions"] == []

@@ -49,6 +49,7 @@ def counts_of_masks(truth: Sequence[Array], drawn: Sequence[Array], num_classes:
         scores=judged.scores,
         baselines=judged.baselines,
         min_probability=0.5,
+        confidence=judged.confidence,
     )
 
 

@@ -126,13 +126,13 @@ def test_the_run_has_its_files_and_pictures(rivals: Path, run: RunDir) -> None:
     files = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     own = {"config.json", "groups.csv", "folds.csv", "known_photos.npz", "stages.json", "results.txt", "results.json"}
     tables = ("evaluation.csv", "train_losses.csv", "train_metrics.csv", "predictions.csv", "regions.csv")
-    each = {f"{head}/{name}" for head in RIVALS for name in (*tables, "history.csv", "choices.json")}
+    each = {f"{head}/{name}" for head in RIVALS for name in (*tables, "history.csv", "choices.json", "inner.csv")}
     folds = {f"{head}/fold0{end}.npz" for head in RIVALS for end in ("", "_scores")}
     folds |= {"flex/fold1.npz", "flex/fold1_scores.npz"}
     previews = {f"flex/previews/fold{fold}{end}.png" for fold in (0, 1) for end in ("", "_epoch001", "_epoch002")}
     assert files - {".lock"} == own | each | folds | previews
     pictures = {path.name for path in (rivals / "images").iterdir()}
-    shown = ("accuracy", "loss", "confusion", "masks")
+    shown = ("accuracy", "loss", "confusion", "risk_coverage", "masks")
     assert {f"standalone_{head}_{what}.png" for head in RIVALS for what in shown} <= pictures
     assert not (rivals / "results" / MODEL / "flex").exists()
 

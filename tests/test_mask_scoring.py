@@ -15,6 +15,8 @@ from carclf.masks.scoring import (
     dice_curve,
     fit_mean_mask,
     mask_at_size,
+    mask_confidence,
+    masks_right,
 )
 from carclf.masks.spec import NetworkSpec
 from carclf.masks.targets import make_mask_targets, training_targets
@@ -127,6 +129,33 @@ def test_mask_is_the_class_highest_over_its_threshold() -> None:
     mask = mask_at_size(probabilities, 2, 2, np.array([0.5, 0.2]))
     np.testing.assert_array_equal(mask, [[2, 1], [0, 0]])
     assert mask_at_size(probabilities, 301, 7, np.array([0.5, 0.2])).shape == (7, 301)
+
+
+def test_how_sure_and_how_right_masks_are_equals_a_slow_loop_over_cells() -> None:
+    random, thresholds = np.random.default_rng(4), np.array([0.5, 0.7])
+    probabilities = (random.random((12, 5, 6, 2)) ** 2 / 1.5).astype(np.float32)
+    probabilities[3:6] *= 0.5  # nothing is marked there
+    class_pixels = random.integers(0, 5, (12, 5, 6, 2)).astype(np.float32)
+    class_pixels[4:8] = 0
+    judged = class_pixels.sum(axis=-1) + random.integers(0, 3, (12, 5, 6)).astype(np.float32)
+    class_pixels[8], judged[8] = 0, 0
+    sure, right = [], []
+    for photo in range(12):
+        marked, hits, drawn = [], 0.0, 0.0
+        for cell in np.ndindex(5, 6):
+            over = probabilities[photo][cell] / thresholds
+            if over.max() > 1:
+                marked.append(probabilities[photo][cell][over.argmax()])
+                hits += class_pixels[photo][cell][over.argmax()]
+                drawn += judged[photo][cell]
+        sure.append(np.mean(marked) if marked else max(0.0, 1 - probabilities[photo].sum(axis=-1).max()))
+        there = class_pixels[photo].sum()
+        right.append(2 * hits / (drawn + there) if drawn + there else 1.0)
+    right[8] = np.nan  # nothing of it is judged
+    np.testing.assert_allclose(mask_confidence(probabilities, thresholds), sure, rtol=1e-5)
+    np.testing.assert_allclose(masks_right((probabilities, class_pixels, judged), thresholds), right, rtol=1e-5)
+    assert {0.0, 1.0} <= set(np.nan_to_num(right)[3:6])
+    assert mask_confidence(probabilities[2], thresholds) == pytest.approx(sure[2])
 
 
 def test_mean_mask_is_the_mean_over_what_was_judged(photos: Photos) -> None:

@@ -1,4 +1,4 @@
-"""Nothing that only the held-out fold knows reaches the heads, temperatures and thresholds that judge it.
+"""Nothing that only the held-out fold knows reaches the heads, temperatures, thresholds and min_probabilities there.
 
 Folds are given here, as they are balanced by all labels. Labels: no bit may change. Features: photos of all folds
 share their principal axes, which is a rotation, so what may change is what rounding changes.
@@ -17,6 +17,7 @@ from carclf.intervals import estimates
 from carclf.labels import NOT_LABELLED
 from carclf.metrics import Predictions
 from carclf.scores import Array
+from carclf.selective import choose_min_probability
 from carclf.splits import Split, inner_folds
 from tests.small_questions import SETTINGS, make_question, make_split, make_vectors
 
@@ -44,7 +45,15 @@ def of_fold(outcome: OutOfFold, number: int, test: Array) -> tuple[bytes, ...]:
     head = outcome.head
     answers = (outcome.logits, outcome.probabilities, outcome.decisions, outcome.baseline)
     heads = (head.kernels, head.biases, head.temperatures, head.thresholds)
-    return (*(each[test].tobytes() for each in answers), *(each[number].tobytes() for each in heads))
+    inner = (outcome.inner[number].rows, outcome.inner[number].confidence, outcome.inner[number].right)
+    own = (*(each[number].tobytes() for each in heads), *(each.tobytes() for each in inner), least_of(outcome, number))
+    return (*(each[test].tobytes() for each in answers), *own)
+
+
+def least_of(outcome: OutOfFold, number: int) -> bytes:
+    """The min_probability that a fold chooses."""
+    inner = outcome.inner[number]
+    return np.float64(choose_min_probability(inner.confidence, inner.right, inner.rows // 2, 0.8)).tobytes()
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -10,6 +10,7 @@ from PIL import Image
 from carclf import mask_plots, plots
 from carclf.errors import RunDirError
 from carclf.report import Tree, head_results, mask_results
+from carclf.risk_coverage import Cutoffs
 from carclf.scores import Array
 from tests.fake_records import make_mask_counts, make_predictions
 
@@ -102,6 +103,21 @@ def test_reliability_shows_before_and_after_temperature(tmp_path: Path, kind: st
     picture = read(tmp_path / "reliability.png")
     assert has_color(picture, BLUE)
     assert has_color(picture, ORANGE)
+    assert_nothing_is_clipped(picture)
+
+
+@pytest.mark.parametrize("kind", ["categorical", "multi_label", "segmentation"])
+@pytest.mark.parametrize("least", [None, 0.6, 1.0])
+def test_risk_and_coverage_show_the_curve_and_what_is_told(tmp_path: Path, kind: str, least: float | None) -> None:
+    cutoffs = None if least is None else Cutoffs(np.full(5, least))
+    if kind == "segmentation":
+        head = mask_results(make_mask_counts(), [], [], 0, cutoffs)
+    else:
+        head = head_results(make_predictions(kind, ("minor", "severe", "whole")), [], [], None, 0, cutoffs)
+    plots.plot_risk_coverage(head, f"mobilenet: {kind}", tmp_path / "risk.png")
+    picture = read(tmp_path / "risk.png")
+    assert has_color(picture, BLUE)
+    assert has_color(picture, ORANGE) == (least == 0.6)  # nothing is told from 1 on
     assert_nothing_is_clipped(picture)
 
 

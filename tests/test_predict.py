@@ -85,12 +85,13 @@ def test_the_answer_is_that_of_design(predictor: Predictor, photos: list[Path], 
     assert (fields["photo"], fields["model"]) == (str(photos[0]), MODEL)
     assert [len(fields[key]) for key in ("photo_sha256", "model_sha256")] == [64, 64]
     severity, kind, mask = (fields["heads"][name] for name in ("severity", "damage_type", "damage_mask"))
-    assert list(severity) == ["kind", "label", "probabilities"]
+    assert list(severity) == ["kind", "label", "confidence", "probabilities"]
     assert severity["label"] == max(severity["probabilities"], key=severity["probabilities"].get)
+    assert severity["confidence"] == severity["probabilities"][severity["label"]]
     assert sum(severity["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert list(kind) == ["kind", "labels", "probabilities"]
+    assert list(kind) == ["kind", "labels", "confidence", "probabilities"]
     assert set(kind["labels"]) <= set(kind["probabilities"])
-    assert list(mask) == ["kind", "damaged_percent", "percent", "regions", "regions_left_out"]
+    assert list(mask) == ["kind", "damaged_percent", "confidence", "percent", "regions", "regions_left_out"]
     assert list(mask["percent"]) == ["damage"]
     again = open_predictor(read_config(drawn_run / "config.json"), MODEL)
     assert again.model_sha256 == predictor.model_sha256

@@ -7,22 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carclf.errors import RunDirError
 from carclf.heads import FittedHead
 from carclf.mask_metrics import MaskCounts, MaskScores
 from carclf.metrics import Predictions
 from carclf.records import (
     read_head,
     read_history,
+    read_inner,
     read_mask_counts,
     read_predictions,
     write_head,
     write_history,
+    write_inner,
     write_mask_counts,
     write_predictions,
 )
 from carclf.region_scores import JudgedRegions, join_photos
 from carclf.report import last_of_curves
 from carclf.rundir import RunDir
+from carclf.selective import InnerAnswers
 from tests.fake_records import make_mask_counts, make_predictions
 from tests.small_questions import make_label_set
 
@@ -94,6 +98,33 @@ def test_mask_counts(run: RunDir, names: tuple[str, ...]) -> None:
     write_mask_counts(run, "again", read)
     for name in ("predictions.csv", "regions.csv"):
         assert (run.path / "again" / name).read_bytes() == (run.path / "mask" / name).read_bytes()
+
+
+def test_masks_of_an_earlier_version_are_read_without_what_it_did_not_tell(run: RunDir) -> None:
+    written = make_mask_counts()
+    write_mask_counts(run, "mask", written)
+    table = run.read_table("mask/predictions.csv", ("photo",)).drop(columns="confidence")
+    run.write_table("mask/predictions.csv", {str(name): table[name].to_numpy() for name in table})
+    read = read_mask_counts(run, "mask")
+    assert np.isnan(read.confidence).all()
+    assert np.array_equal(read.counts, written.counts)
+
+
+def test_inner_answers_come_back_with_their_groups(run: RunDir) -> None:
+    photos, groups = ("NULL", "b.jpg", "c.jpg", "d.jpg"), np.array([7, 7, 8, 9])
+    inner = [
+        InnerAnswers(np.array([1, 2, 3]), np.array([0.5, 0.25, 1.0]), np.array([1.0, 0.0, 1 / 3])),
+        InnerAnswers(np.array([0]), np.array([0.1]), np.array([np.nan])),
+    ]
+    write_inner(run, "mask", inner, photos, groups)
+    run.write_json("mask/choices.json", [{"fold": 0}, {"fold": 1}])
+    read = read_inner(run, "mask")
+    assert [group.tolist() for _, group in read] == [[7, 8, 9], [7]]
+    for (given, _), expected in zip(read, inner, strict=True):
+        np.testing.assert_allclose(given.confidence, expected.confidence, atol=1e-8)
+        np.testing.assert_allclose(given.right, expected.right, atol=1e-8)
+    with pytest.raises(RunDirError, match=r"old: was trained by a version that kept nothing to choose .* Train again"):
+        read_inner(run, "old")
 
 
 def test_regions_are_a_row_each_and_say_whose_they_are(run: RunDir) -> None:

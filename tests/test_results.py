@@ -17,6 +17,7 @@ from carclf.compare import HOW_TO_READ
 from carclf.errors import RunDirError
 from carclf.files import PARTIAL
 from carclf.intervals import mean_values
+from carclf.metrics import Predictions
 from carclf.records import read_mask_counts, write_history, write_mask_counts
 from carclf.results import make_results, read_record, summary_rows, write_results
 from carclf.rundir import RunDir
@@ -80,6 +81,36 @@ def test_deleted_results_are_written_again_to_the_byte(config_path: Path, monkey
     assert {model: read_results(folder, model) for model in config.models} == before
 
 
+def test_what_is_left_to_people_follows_the_config_without_a_fit(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = json.loads(config_path.read_text())["heads"]
+
+    def told(**changes: dict[str, float]) -> dict[str, Any]:
+        changed = {name: head | changes.get(name, {}) for name, head in heads.items()}
+        trees = run_config(load_config(config_path, heads=changed, models=["first"]))
+        return {name: head["risk_coverage"]["told"] for name, head in trees["first"]["heads"].items()}
+
+    def never(*_: Any) -> None:
+        raise AssertionError("fitted again")
+
+    assert told() == {"severity": None, "type": None}
+    monkeypatch.setattr(carclf.judging, "cross_validate", never)
+    first = told(severity={"min_probability": 0.5}, type={"target_precision": 0.2})
+    assert first["severity"]["min_probability"] == [0.5] * 3
+    record = read_record(RunDir(config_path.parent / "results/first"), "severity", "categorical")
+    assert isinstance(record, Predictions)
+    below = record.probabilities.max(axis=1) < 0.5
+    right = record.decisions.argmax(axis=1)[~below] == record.targets[~below]
+    assert first["severity"]["left"]["value"] == pytest.approx(below.mean(), abs=1e-5)
+    assert first["severity"]["precision"]["value"] == pytest.approx(right.mean(), abs=1e-5)
+    other = told(severity={"target_precision": 0.9}, type={"target_precision": 0.99})
+    assert other["severity"]["target_precision"] == 0.9
+    assert other["type"] == first["type"] | other["type"]
+    assert other["type"]["unmet"] == [0, 1, 2]  # of labels that no feature knows
+    assert (other["type"]["left"]["value"], other["type"]["precision"]["value"]) == (1, None)
+
+
 def test_two_models_are_compared_over_the_same_folds(config_path: Path) -> None:
     folder = config_path.parent
     trees = run_config(load_config(config_path))
@@ -112,6 +143,7 @@ def test_architectures_are_compared_on_the_same_masks(tmp_path: Path) -> None:
             write_mask_counts(runs[name], head, record if head != "flexunet_mask" else record.rows(record.folds == 0))
             write_history(runs[name], head, [])
             runs[name].write_json(f"{head}/choices.json", [])
+        runs[name].write_json("config.json", {"heads": {head: {} for head in heads}})
         kinds = {head: ("segmentation", None) for head in heads}
         trees[name] = make_results(runs[name], make_header(model=name), kinds)
     write_results(runs, trees, {"damage_mask": ["damage_mask", "unet_mask", "flexunet_mask"]}, 0)
@@ -160,13 +192,21 @@ def test_scores_are_those_of_the_record(config_path: Path) -> None:
     assert trees["first"]["heads"]["severity"]["metrics"]["accuracy"]["mean"] > 0.7
 
 
-def test_a_head_whose_files_are_gone_is_fitted_again(config_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["predictions.csv", "inner.csv"]
+)  # the latter is not there in runs of earlier versions
+def test_a_head_whose_files_are_gone_is_fitted_again_and_that_is_said(
+    config_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     folder, config = config_path.parent, load_config(config_path, models=["first"])
     run_config(config)
-    before = without_durations(folder, "first")
-    (folder / "results/first/type/predictions.csv").unlink()
+    before, file = without_durations(folder, "first"), folder / "results/first/type" / name
+    kept = file.read_bytes()
+    file.unlink()
     run_config(config)
+    assert f"first, type: {name} not there; computed again." in caplog.text
     assert without_durations(folder, "first") == before
+    assert file.read_bytes() == kept
 
 
 def test_a_run_that_is_killed_at_any_write_ends_with_the_same_results(

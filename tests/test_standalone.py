@@ -16,12 +16,14 @@ from carclf.config import Config, read_config
 from carclf.config_data import AnnotationConfig
 from carclf.dataset import Dataset
 from carclf.errors import RunDirError
-from carclf.mask_fold import load_truth, read_fold_mask, read_scores, score_fold
+from carclf.mask_fold import FoldData, FoldWork, fit_fold, load_truth, read_fold_mask, read_scores, score_fold
 from carclf.mask_previews import Previews
 from carclf.masks.scoring import confusion_counts
-from carclf.records import read_history, read_mask_counts
+from carclf.predict import Predictor
+from carclf.records import read_history, read_inner, read_mask_counts
 from carclf.rundir import RunDir
 from carclf.saying import Answer
+from carclf.selective import choose_min_probability
 from carclf.using import evaluate_config, open_predictor
 from tests.drawn_set import draw_set, write_config
 
@@ -78,7 +80,7 @@ def test_every_head_has_its_files_and_they_are_fitted_once(run: RunDir, config: 
     assert [path.name for path in config.results.iterdir() if (path / "config.json").exists()] == ["standalone"]
     for head, folds in zip(HEADS, (2, 1), strict=True):
         names = {path.name for path in (run.path / head).iterdir() if path.is_file()}
-        assert names >= {"predictions.csv", "regions.csv", "history.csv", "choices.json"}
+        assert names >= {"predictions.csv", "regions.csv", "history.csv", "choices.json", "inner.csv"}
         files = {f"fold{fold}{end}.npz" for fold in range(folds) for end in ("", "_scores")}
         assert {name for name in names if name.startswith("fold")} == files
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.npz")}
@@ -136,6 +138,67 @@ def test_what_was_judged_of_a_lost_network_is_judged_again(
     run_config(read_config(tmp_path / "config.json"))
     assert judged == [("in_tiles", 0)]
     assert [(run.path / name).read_bytes() for name in names] == before  # the same network, here
+
+
+def test_a_run_of_an_earlier_version_is_fitted_again_only_where_a_precision_is_wanted(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Earlier versions kept neither inner answers nor how sure masks are."""
+    shutil.copytree(config.results, tmp_path / "results")
+    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
+    given |= {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    for path in run.path.glob("*/fold*.npz"):
+        arrays = run.read_arrays(str(path.relative_to(run.path)))
+        old = {key: each for key, each in arrays.items() if key != "confidence" and not key.startswith("inner:")}
+        run.write_arrays(str(path.relative_to(run.path)), old)
+    stages = run.read_json("stages.json")
+    for facts in stages.values():
+        facts["inputs"].pop("what is counted", None)
+    run.write_json("stages.json", stages)
+    inner = (run.path / "in_tiles" / "inner.csv").read_bytes()
+    for name in HEADS:
+        (run.path / name / "inner.csv").unlink()
+    given["heads"]["in_tiles"]["target_precision"] = 0.5
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    changed = read_config(tmp_path / "config.json")
+    with pytest.raises(RunDirError, match=r"in_tiles: was trained by a version that kept nothing .* Train again"):
+        open_predictor(changed)
+    assert isinstance(open_predictor(config), Predictor)
+    fitted: list[tuple[str, int]] = []
+
+    def note(run: RunDir, work: FoldWork, data: FoldData, fold: int, seed: int) -> None:
+        fitted.append((work.name, fold))
+        fit_fold(run, work, data, fold, seed)
+
+    monkeypatch.setattr(mask_judging, "fit_fold", note)
+    monkeypatch.setattr(app, "_draw", lambda *_: None)
+    run_config(changed)
+    assert fitted == [("in_tiles", 0)]
+    assert "in_tiles/fold0.npz: fitted by a version that kept nothing to choose a min_probability from" in caplog.text
+    assert "damage_mask/fold0_scores: what is counted changed since the last run; computed again" in caplog.text
+    assert (run.path / "in_tiles" / "inner.csv").read_bytes() == inner
+    assert not run.has("damage_mask/inner.csv")
+    assert not np.isnan(read_mask_counts(run, "damage_mask").confidence).any()
+
+
+def test_another_precision_or_min_probability_is_answered_by_without_a_fit(
+    config: Config, dataset: Dataset, tmp_path: Path
+) -> None:
+    run, given = RunDir(config.results / "standalone"), config.model_dump(mode="json")
+    given["heads"]["damage_mask"]["target_precision"] = 0.01
+    given["heads"]["in_tiles"]["min_probability"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    predictor = open_predictor(read_config(tmp_path / "config.json"))
+    chosen = [
+        choose_min_probability(inner.confidence, inner.right, groups, 0.01)
+        for inner, groups in read_inner(run, "damage_mask")
+    ]
+    assert predictor.mask_heads["damage_mask"].least_confidence == pytest.approx(np.mean(chosen))
+    assert predictor.model_sha256 != open_predictor(config).model_sha256
+    (answer,) = predictor.predict([dataset.photos[0].path])
+    assert isinstance(answer, Answer)
+    said = answer.fields["heads"]["in_tiles"]
+    assert (said["damaged_percent"], said["reason"]) == (None, "min_probability 1 leaves every photo to people")
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carclf.masks.grouping import group_cells, instances_at_size
-from carclf.masks.scoring import class_probabilities, mask_at_size
+from carclf.masks.scoring import class_probabilities, mask_at_size, mask_confidence
 from carclf.regions.region import Region
 from carclf.regions.splitting import RegionSettings, find_regions, make_regions
 
@@ -42,6 +42,10 @@ class Decider:
     def mask(self, grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
         """The class of every pixel: uint8 (height, width); grid: float32 (h, w, K)."""
         return mask_at_size(grid[..., : len(self.thresholds)], width, height, self.thresholds)
+
+    def confidence(self, grid: NDArray[np.float32]) -> float:
+        """How sure the mask of a grid, float32 (h, w, K), is: see mask_confidence."""
+        return float(mask_confidence(grid[..., : len(self.thresholds)], self.thresholds))
 
     def find(self, grid: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[Region, ...]:
         """The regions of a photo, the most probable first.

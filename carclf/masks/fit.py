@@ -12,8 +12,17 @@ from carclf.errors import TrainingError
 from carclf.masks.decoder import MaskDecoder
 from carclf.masks.optimizing import Course
 from carclf.masks.sampling import MaskData
-from carclf.masks.scoring import MeanMask, Part, choose_thresholds, class_probabilities, fit_mean_mask
+from carclf.masks.scoring import (
+    MeanMask,
+    Part,
+    choose_thresholds,
+    class_probabilities,
+    fit_mean_mask,
+    mask_confidence,
+    masks_right,
+)
 from carclf.masks.training import CurvePoint, Job, train_network
+from carclf.selective import InnerAnswers
 
 Array = NDArray[Any]
 TRAIN, INNER, HELD_OUT = "train", "inner_validation", "validation"
@@ -55,6 +64,7 @@ class MaskFit:
         history: loss and Dice score after each epoch: "train" and "validation" (the held-out fold) of the decoder,
             "inner_validation" of the one that chose the thresholds.
         course: how long the decoder was fitted.
+        inner: the answers with these thresholds to the photos that they were chosen on.
     """
 
     decoder: MaskDecoder
@@ -62,6 +72,7 @@ class MaskFit:
     mean_mask: MeanMask
     history: tuple[CurvePoint, ...]
     course: Course
+    inner: InnerAnswers
 
 
 def fit_mask_head(
@@ -93,14 +104,15 @@ def fit_mask_head(
         job = replace(job, show=_shower(data, inner_test, settings.epoch_previews, preview))
     first = train_network(data, job, settings)
     thresholds = choose_thresholds(_answered(first.decoder, data, inner_test))
+    answers = _inner_answers(first.decoder, data, inner_test, thresholds)
     mean_mask = fit_mean_mask(data.targets, split.train)
     if not settings.refit:
-        return MaskFit(first.decoder, thresholds, mean_mask, _history(first.curves), first.course)
+        return MaskFit(first.decoder, thresholds, mean_mask, _history(first.curves), first.course, answers)
     course = first.course if judge else None
     job = Job(split.name, split.train, held_out, int(second_seed), course=course)
     second = train_network(data, job, settings)
     inner = [point for point in first.curves if point.split == INNER]
-    return MaskFit(second.decoder, thresholds, mean_mask, _history(second.curves + inner), second.course)
+    return MaskFit(second.decoder, thresholds, mean_mask, _history(second.curves + inner), second.course, answers)
 
 
 def _answered(decoder: MaskDecoder, data: MaskData, rows: Array) -> Iterator[Part]:
@@ -109,6 +121,15 @@ def _answered(decoder: MaskDecoder, data: MaskData, rows: Array) -> Iterator[Par
         few = rows[start : start + decoder.photos_together]
         outputs = decoder.predict_photos(data.reader, few)
         yield class_probabilities(outputs[..., : data.spec.num_classes]), *data.targets.class_pixels(few)
+
+
+def _inner_answers(decoder: MaskDecoder, data: MaskData, rows: Array, thresholds: Array) -> InnerAnswers:
+    """How sure a network is of photos, and how right; asked again, as all answers at once may not fit in memory."""
+    told = [
+        (mask_confidence(part[0], thresholds), masks_right(part, thresholds)) for part in _answered(decoder, data, rows)
+    ]
+    confidence, right = (np.concatenate(each) for each in zip(*told, strict=True))
+    return InnerAnswers(rows, confidence, right)
 
 
 def _history(points: list[CurvePoint]) -> tuple[CurvePoint, ...]:

@@ -30,11 +30,13 @@ class JudgedPhotos:
         scores: of the head.
         baselines: of nothing, everything (every pixel is of every class, one region) and the training part's mean mask.
         pixels: int64 (n,): judged pixels.
+        confidence: float32 (n,) in [0, 1]: how sure the head is of its masks.
     """
 
     scores: MaskScores
     baselines: dict[str, MaskScores]
     pixels: Array
+    confidence: Array
 
 
 def judge_photos(
@@ -51,17 +53,19 @@ def judge_photos(
     constant = Decider(mean_mask.thresholds, decider.regions)
     classes = len(decider.thresholds)
     head, mean, nothing, everything = (list[MaskScores]() for _ in range(4))
-    pixels = []
+    pixels, confidence = [], []
     for grid, load in zip(grids, loaders, strict=True):
         truth = load()
         head.append(_count(grid, decider, truth))
+        confidence.append(decider.confidence(grid))
         mean.append(_count(mean_mask.probabilities, constant, truth))
         nothing.append(_count_nothing(truth, classes))
         everything.append(_count_everything(truth, classes))
         pixels.append(np.count_nonzero(truth.mask != IGNORED_PIXEL))
     baselines = {"nothing": nothing, "everything": everything, "mean_mask": mean}
     joined = {name: join_scores(each, classes) for name, each in baselines.items()}
-    return JudgedPhotos(join_scores(head, classes), joined, np.array(pixels, np.int64))
+    sure = np.array(confidence, np.float32)
+    return JudgedPhotos(join_scores(head, classes), joined, np.array(pixels, np.int64), sure)
 
 
 def join_judged(parts: Sequence[JudgedPhotos], num_classes: int) -> JudgedPhotos:
@@ -70,6 +74,7 @@ def join_judged(parts: Sequence[JudgedPhotos], num_classes: int) -> JudgedPhotos
         join_scores([part.scores for part in parts], num_classes),
         {name: join_scores([part.baselines[name] for part in parts], num_classes) for name in parts[0].baselines},
         np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.confidence for part in parts]),
     )
 
 
