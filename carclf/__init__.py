@@ -19,6 +19,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     labels              label files and tables -> class names, targets (-1 = not labelled)
     images              photos: find, decode, orient, resize, scale
     photo_source        a photo that is asked about: a file, or bytes in memory
+    photo_bytes         arrays and PIL images -> the bytes of a photo file, pixel for pixel
     mask_images         masks as pictures: read, turned with their photo, resized, written
     scores              scores of plain arrays under many sets of row weights at once
     selective           answers that are left to people: how sure an answer is, how right, from where on it is told
@@ -92,6 +93,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     checking/           what is wrong with photos, labels and masks, told before a run
     preparing/          folders of photos and masks for other tools: split first, then copies of the training part
     saying              what is said of a photo: one JSON object
+    showing             an answer for people's eyes: words, bars, small pictures
     regions_out         the regions of many photos as one COCO json, which annotation tools load
     predict             photos -> answers, through exactly the pixels and features of training
     merged              a trained model as one graph: a photo in, the answers of all heads out
@@ -99,11 +101,36 @@ The modules, in dependency order: each imports only from those above it. A test 
     trained             opens a trained run: backbone, heads, mask networks
     evaluate            a trained run on a separate labelled set
     using               a trained run put to use: classifying, evaluating
+    library             a trained model in other programs and notebooks
     asking              which photos are asked about: named, in folders, by patterns, on the standard input, typed
     terminal            what a person at a terminal sees
+    jobs/               many photos answered into one folder, streaming; a killed job goes on
     arguments           words of the command line -> a command and its options
     commands/           the commands of the program: their options, and what they call
     cli                 the command line: arguments, errors, exit codes
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from carclf.library import Model
+
 __version__ = "0.1.0"
+
+
+def load(run: str | Path, config: str | Path | None = None, views: int | None = None) -> "Model":
+    """Opens a trained model: `model = carclf.load("results/mobilenet")`, then `model("photo.jpg")`.
+
+    Args:
+        run: its run directory.
+        config: the config that it was trained with; default: what the run keeps of it, whose paths hold until the
+            project is moved.
+        views: how many views of a photo the classification heads look at; default: as in training.
+
+    Raises:
+        CarclfError: if there is no trained model, or what it needs is not where it was.
+    """
+    from carclf.library import load_model  # which takes all that is heavy
+
+    return load_model(run, config, views)

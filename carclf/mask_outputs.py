@@ -28,6 +28,8 @@ Array = NDArray[Any]
 INDEXED, COLORS, OVERLAYS, PROBABILITIES = "indexed", "colors", "overlays", "probabilities"
 LEGEND = "class_dict.csv"
 """Beside colour masks: name, r, g, b of every class, which `import` (annotations/mask_legend.py) reads."""
+Owner = tuple[Path, str, str]
+"""What a picture shows: (photo, head, class, "" where the picture is of all classes)"""
 _LONGEST = 80  # bytes of a class in a file name; disks take 255 for the whole name
 
 
@@ -57,6 +59,13 @@ class _Picture:
     class_part: str = ""
 
 
+class Owners(Protocol):
+    """File name, in small letters -> what the file shows; a dictionary, or what a job remembers."""
+
+    def setdefault(self, key: str, default: Owner, /) -> Owner:
+        """As of a dictionary."""
+
+
 class MaskWriter:
     """Writes pictures of one kind into one folder, each file whole or not at all.
 
@@ -66,13 +75,16 @@ class MaskWriter:
     as some disks have it. A photo that comes again is written over.
     """
 
-    def __init__(self, folder: Path, kind: str, label_sets: Mapping[str, LabelSet]) -> None:
+    def __init__(
+        self, folder: Path, kind: str, label_sets: Mapping[str, LabelSet], owners: Owners | None = None
+    ) -> None:
         """Makes a writer; nothing is written yet.
 
         Args:
             folder: where the pictures go; made when the first one is written. One kind a folder.
             kind: one of OUTPUTS.
             label_sets: head -> its classes.
+            owners: which names are taken already; None = none.
 
         Raises:
             ValueError: if there is no such kind.
@@ -80,7 +92,7 @@ class MaskWriter:
         if kind not in _MAKERS:
             raise ValueError(f'"{kind}" is no kind of output: {", ".join(OUTPUTS)}.')
         self.folder, self.kind, self.label_sets = folder, kind, label_sets
-        self._owners: dict[str, tuple[Path, str, str]] = {}  # file, in small letters -> what it shows
+        self._owners: Owners = {} if owners is None else owners
         self._legends: set[str] = set()  # heads whose folder has one
 
     def write(self, answer: MaskAnswer) -> None:

@@ -1,7 +1,11 @@
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from carclf.predict import Predictor
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -33,3 +37,12 @@ def drawn_run(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("run")
     run_config(read_config(write_config(folder, drawn_set, workers=1)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def predictor(drawn_run: Path) -> "Predictor":
+    """What drawn_run has trained, opened; some test modules have one of their own."""
+    from carclf.config import read_config
+    from carclf.using import open_predictor
+
+    return open_predictor(read_config(drawn_run / "config.json"))

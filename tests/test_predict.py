@@ -28,11 +28,6 @@ from tests.drawn_set import MODEL
 
 
 @pytest.fixture(scope="module")
-def predictor(drawn_run: Path) -> Predictor:
-    return open_predictor(read_config(drawn_run / "config.json"))
-
-
-@pytest.fixture(scope="module")
 def photos(drawn_set: Path) -> list[Path]:
     return sorted((drawn_set / "photos").iterdir())[:18]
 
