@@ -58,7 +58,7 @@ $(VENV)/.for-running: requirements.txt
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.for-developing: $(VENV)/.for-running requirements-dev.txt
+$(VENV)/.for-developing: $(VENV)/.for-running requirements-dev.txt requirements-export.txt
 	@echo "Installing requirements-dev.txt"
 	@$(PIP) -r requirements.txt -r requirements-dev.txt
 	@touch $@

@@ -105,6 +105,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     asking              which photos are asked about: named, in folders, by patterns, on the standard input, typed
     terminal            what a person at a terminal sees
     jobs/               many photos answered into one folder, streaming; a killed job goes on
+    export/             a trained model as one file or folder for other runtimes, with its labels, card and sums
     arguments           words of the command line -> a command and its options
     commands/           the commands of the program: their options, and what they call
     cli                 the command line: arguments, errors, exit codes

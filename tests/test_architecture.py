@@ -130,8 +130,8 @@ def test_the_version_is_written_once() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     reasons = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-export.txt"):
         for line in (REPO / file).read_text(encoding="utf-8").splitlines():
-            if line and not line.startswith("#"):
+            if line and not line.startswith(("#", "-r ")):
                 name = re.split(r"[~<>= ]", line)[0]
                 assert f"| {name} |" in reasons, f"CONTRIBUTING.md has no line for {name}"

@@ -56,6 +56,7 @@ def test_a_first_word_that_names_a_command_is_the_command(
     (tmp_path / name).mkdir()  # even where there is a folder of that name
     needed = {"evaluate": ["--photos", "p", "--labels", "l"], "backbone": ["--to", "m"], "demo": ["--to", "d"]}
     needed |= {"import": ["s", "--format", "auto", "--to", "d"], "prepare": ["--to", "d"]}
+    needed |= {"export": ["--format", "onnx", "--to", "d"]}
     rest = needed.get(name, [])
     assert parsed(name, *rest).command is parsed("--quiet", name, *rest).command
     assert parsed(f"./{name}").command is predict.execute
