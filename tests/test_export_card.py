@@ -99,7 +99,7 @@ def test_the_loss_of_a_short_precision_is_told(config: Config, predictor: Predic
     card = make_card(config, predictor, ExportFacts("litert", "int8", 0.01, loss))
     assert "| severity | log_loss (lower is better) | 0.500 | 0.512 | -0.0125 | -0.0200 to - |" in card
     assert "- severity: 6.25 % of the photos get another answer; a probability changes by\n  0.1250 at most." in card
-    assert "Not measured: damage_mask (masks)." in card
+    assert "Not measured: damage_mask (looked at in tiles, as no export does)." in card
 
 
 def test_what_the_format_cannot_do_is_told(config: Config, predictor: Predictor, card: str) -> None:

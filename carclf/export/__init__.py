@@ -9,6 +9,7 @@ precisions       in which numbers
 formats          the formats by name
 example          a program that lies beside the model and needs only its runtime
 beside           what lies beside the model: what its answers mean, an example, the files' sums
+mask_counting    what is counted in the masks of exported fold networks
 precision        what fewer bits cost in score, measured out of fold
 card             the model card, made from the files of the run
 job              the whole export: checked, written beside its place, moved into it

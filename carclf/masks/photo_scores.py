@@ -56,9 +56,9 @@ def judge_photos(
     pixels, confidence = [], []
     for grid, load in zip(grids, loaders, strict=True):
         truth = load()
-        head.append(_count(grid, decider, truth))
+        head.append(count_photo(grid, decider, truth))
         confidence.append(decider.confidence(grid))
-        mean.append(_count(mean_mask.probabilities, constant, truth))
+        mean.append(count_photo(mean_mask.probabilities, constant, truth))
         nothing.append(_count_nothing(truth, classes))
         everything.append(_count_everything(truth, classes))
         pixels.append(np.count_nonzero(truth.mask != IGNORED_PIXEL))
@@ -88,7 +88,8 @@ def join_scores(parts: Sequence[MaskScores], num_classes: int) -> MaskScores:
     )
 
 
-def _count(grid: NDArray[np.float32], decider: Decider, truth: Truth) -> MaskScores:
+def count_photo(grid: NDArray[np.float32], decider: Decider, truth: Truth) -> MaskScores:
+    """Compares one answer, float32 (h, w, K), with what is true."""
     height, width = truth.mask.shape
     classes = len(decider.thresholds)
     mask = decider.mask(grid, width, height)
