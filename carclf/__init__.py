@@ -92,6 +92,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     kin                 photos that show one thing, found outside a run
     checking/           what is wrong with photos, labels and masks, told before a run
     preparing/          folders of photos and masks for other tools: split first, then copies of the training part
+    cases               several photos of one car -> one combined answer
     saying              what is said of a photo: one JSON object
     showing             an answer for people's eyes: words, bars, small pictures
     regions_out         the regions of many photos as one COCO json, which annotation tools load
@@ -105,6 +106,7 @@ The modules, in dependency order: each imports only from those above it. A test 
     asking              which photos are asked about: named, in folders, by patterns, on the standard input, typed
     terminal            what a person at a terminal sees
     jobs/               many photos answered into one folder, streaming; a killed job goes on
+    serve/              the HTTP service: the answers of predict, and a page for people
     export/             a trained model as one file or folder for other runtimes, with its labels, card and sums
     arguments           words of the command line -> a command and its options
     commands/           the commands of the program: their options, and what they call

@@ -1,10 +1,13 @@
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from carclf.config import Config
     from carclf.predict import Predictor
 
 REPO = Path(__file__).resolve().parents[1]
@@ -40,9 +43,25 @@ def drawn_run(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def predictor(drawn_run: Path) -> "Predictor":
-    """What drawn_run has trained, opened; some test modules have one of their own."""
+def config(drawn_run: Path) -> "Config":
+    """That of drawn_run; some test modules have one of their own."""
     from carclf.config import read_config
+
+    return read_config(drawn_run / "config.json")
+
+
+@pytest.fixture(scope="session")
+def predictor(config: "Config") -> "Predictor":
+    """What drawn_run has trained, opened; some test modules have one of their own."""
     from carclf.using import open_predictor
 
-    return open_predictor(read_config(drawn_run / "config.json"))
+    return open_predictor(config)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command that a test calls in this process leaves a handler behind, whose stream is closed after the test."""
+    log = logging.getLogger("carclf")
+    before = log.handlers[:], log.propagate, log.level
+    yield
+    log.handlers[:], log.propagate, log.level = before

@@ -320,7 +320,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             tracemalloc.stop()
 
     small, large = peak(400), peak(1200)
-    assert large - small < 200 * 800  # bytes: names of photos alone
+    assert large - small < 500 * 800  # bytes: of a photo more than its name is there, a record takes 4,000
 
 
 def test_files_are_found_by_their_first_lines(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from carclf.cli import main
-from carclf.config import Config, read_config
+from carclf.config import Config
 from carclf.errors import RunDirError
 from carclf.export import formats, job
 from carclf.export.formats import FORMATS, ExportError, Format
@@ -22,11 +22,6 @@ from carclf.saying import Answer
 
 CLOSE = 1e-4
 PHOTOS = 4
-
-
-@pytest.fixture(scope="module")
-def config(drawn_run: Path) -> Config:
-    return read_config(drawn_run / "config.json")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from carclf.config import Config, read_config
+from carclf.config import Config
 from carclf.config_data import DemoConfig
 from carclf.errors import RunDirError
 from carclf.export.card import ExportFacts, escape_cell, make_card, write_card
@@ -16,11 +16,6 @@ from carclf.predict import Predictor
 from tests.drawn_set import MODEL
 
 FACTS = ExportFacts("onnx", "float32", 1.25e-6, None)
-
-
-@pytest.fixture(scope="module")
-def config(drawn_run: Path) -> Config:
-    return read_config(drawn_run / "config.json")
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carclf.config import Config, read_config
+from carclf.config import Config
 from carclf.errors import PhotoError
 from carclf.export.precision import loss_text, measure_loss
 from carclf.predict import Predictor
 from carclf.results import read_record
 from carclf.rundir import RunDir
 from tests.drawn_set import MODEL
-
-
-@pytest.fixture(scope="module")
-def config(drawn_run: Path) -> Config:
-    return read_config(drawn_run / "config.json")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ Nothing heavy is imported before a command runs.
 import argparse
 from collections.abc import Callable
 
-from carclf.commands import backbone, check, demo, evaluate, export, import_set, predict, prepare, run
+from carclf.commands import backbone, check, demo, evaluate, export, import_set, predict, prepare, run, serve
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("train and judge the models of the config (the main job)", run.add_options),
     "predict": ("classify photos with a trained model", predict.add_options),
+    "serve": ("answer photos over HTTP, with a page for people", serve.add_options),
     "evaluate": ("score a trained model on a separate labelled set", evaluate.add_options),
     "export": ("write a trained model for other programs: SavedModel, ONNX, OpenVINO, LiteRT", export.add_options),
     "check": ("look at photos, labels and masks before a run: what is wrong, and what to do", check.add_options),

@@ -77,7 +77,9 @@ class Stepper:
         self.average = [tf.Variable(variable.value) for variable in model.trainable_variables]
         self.count = tf.Variable(0.0)
         self._step = tf.function(
-            self._train, input_signature=[map_signature(spec, tf.float16), tf.TensorSpec((None,) * 4, tf.float16)]
+            self._train,
+            input_signature=[map_signature(spec, tf.float16), tf.TensorSpec((None,) * 4, tf.float16)],
+            autograph=False,
         )
 
     def set_factor(self, factor: float) -> None:
