@@ -92,8 +92,8 @@ The modules, in dependency order: each imports only from those above it. A test 
     kin                 photos that show one thing, found outside a run
     checking/           what is wrong with photos, labels and masks, told before a run
     preparing/          folders of photos and masks for other tools: split first, then copies of the training part
-    cases               several photos of one car -> one combined answer
     saying              what is said of a photo: one JSON object
+    cases               several photos of one car -> one combined answer
     showing             an answer for people's eyes: words, bars, small pictures
     regions_out         the regions of many photos as one COCO json, which annotation tools load
     predict             photos -> answers, through exactly the pixels and features of training

@@ -19,16 +19,16 @@ How sure a combined answer is: as of one photo, by the combined probabilities; o
 photo with the most damage. How often combined answers are right was not measured: heads are judged photo by photo.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from carclf.saying import ANSWER_KEYS, PROBABILITY_DIGITS
 from carclf.selective import is_told
 
 Fields = Mapping[str, Any]
 """What a head says of a photo, see saying.py"""
-_ANSWERS = {"categorical": "label", "multi_label": "labels", "segmentation": "damaged_percent"}
-_DIGITS = 6  # of probabilities, as answers have them
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def combine_answers(answers: Sequence[Fields | None], rules: Mapping[str, HeadRu
 
 def _combine(head: str, read: Sequence[tuple[int, Fields]], rule: HeadRule) -> dict[str, Any]:
     kind = read[0][1]["heads"][head]["kind"]
-    key = _ANSWERS[kind]
+    key = ANSWER_KEYS[kind]
     told = [(place, answer) for place, answer in read if answer["heads"][head][key] is not None]
     counted = told or read
     said = [answer["heads"][head] for _, answer in counted]
@@ -87,7 +87,7 @@ def _combine_labels(said: Sequence[Fields], none_label: str | None) -> dict[str,
     if len(given) > 1:
         given = [name for name in given if name != none_label]
     sure = [value if name in given else 1 - value for name, value in probabilities.items()]
-    return {"labels": given, "confidence": round(min(sure), _DIGITS), "probabilities": probabilities}
+    return {"labels": given, "confidence": round(math.prod(sure), PROBABILITY_DIGITS), "probabilities": probabilities}
 
 
 def _combine_label(said: Sequence[Fields], rule: HeadRule) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _combine_label(said: Sequence[Fields], rule: HeadRule) -> dict[str, Any]:
         probabilities = _without_none(photos, rule.none_label)
     else:
         probabilities = {name: sum(photo[name] for photo in photos) / len(photos) for name in photos[0]}
-    rounded = {name: round(value, _DIGITS) for name, value in probabilities.items()}
+    rounded = {name: round(value, PROBABILITY_DIGITS) for name, value in probabilities.items()}
     label = max(rounded, key=lambda name: rounded[name])
     confidence, least = rounded[label], rule.least_confidence
     combined: dict[str, Any] = {"label": label, "confidence": confidence, "probabilities": rounded}

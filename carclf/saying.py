@@ -15,6 +15,8 @@ from carclf.regions.region import Region, describe_region
 from carclf.scores import Array
 from carclf.selective import NEVER, is_told, label_confidence
 
+ANSWER_KEYS = {"categorical": "label", "multi_label": "labels", "segmentation": "damaged_percent"}
+"""Kind of a head -> the field with its answer, which is null where it cannot say."""
 PROBABILITY_DIGITS = 6
 PERCENT_DIGITS = 2
 REASON_DIGITS = 2  # more where two numbers would look the same
@@ -50,9 +52,9 @@ def say_labels(head: Head, probabilities: Array) -> dict[str, Any]:
     decisions = decide(probabilities[None], head.kind, head.threshold)
     confidence = float(label_confidence(probabilities[None], decisions, head.kind)[0])
     given = [names[int(place)] for place in np.flatnonzero(decisions[0])]
-    key, answer = ("label", given[0]) if head.kind == "categorical" else ("labels", given)
+    answer = given[0] if head.kind == "categorical" else given
     shares = {name: round(float(value), PROBABILITY_DIGITS) for name, value in zip(names, probabilities, strict=True)}
-    return {"kind": head.kind, **_say(key, answer, confidence, head.least_confidence), "probabilities": shares}
+    return {"kind": head.kind, **_say(head.kind, answer, confidence, head.least_confidence), "probabilities": shares}
 
 
 def say_mask(head: MaskHead, grid: Array, mask: Array, regions: Sequence[Region]) -> dict[str, Any]:
@@ -71,17 +73,18 @@ def say_mask(head: MaskHead, grid: Array, mask: Array, regions: Sequence[Region]
     damaged = round(sum(percent.values()), PERCENT_DIGITS)
     return {
         "kind": "segmentation",
-        **_say("damaged_percent", damaged, head.decider.confidence(grid), head.least_confidence),
+        **_say("segmentation", damaged, head.decider.confidence(grid), head.least_confidence),
         "percent": {name: round(share, PERCENT_DIGITS) for name, share in percent.items()},
         "regions": [describe_region(each, names[each.class_id - 1], (mask.shape[1], mask.shape[0])) for each in sure],
         "regions_left_out": len(regions) - len(sure),
     }
 
 
-def _say(key: str, answer: Any, confidence: float, least: float) -> dict[str, Any]:
+def _say(kind: str, answer: Any, confidence: float, least: float) -> dict[str, Any]:
     """The answer and how sure it is; null and the reason where that is not sure enough."""
-    said = {key: answer, "confidence": round(confidence, PROBABILITY_DIGITS)}
-    return said if is_told(confidence, least) else {**said, key: None, "reason": _reason(confidence, least)}
+    said = {ANSWER_KEYS[kind]: answer, "confidence": round(confidence, PROBABILITY_DIGITS)}
+    unsaid = {ANSWER_KEYS[kind]: None, "reason": _reason(confidence, least)}
+    return said if is_told(confidence, least) else said | unsaid
 
 
 def _reason(confidence: float, least: float) -> str:

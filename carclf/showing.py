@@ -14,6 +14,7 @@ from carclf.errors import counted
 from carclf.images import open_image
 from carclf.label_file import Color
 from carclf.mask_plots import label_colors
+from carclf.saying import ANSWER_KEYS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from carclf.label_file import LabelSet
 
 CANNOT_SAY, NONE = "cannot say", "none"
-ANSWER_KEYS = {"categorical": "label", "multi_label": "labels", "segmentation": "damaged_percent"}
-"""Kind of a head -> the field with its answer, which is null where it cannot say."""
 SMALL = 480  # pixels of a small picture's longer side: sharp on a card of 240, also on dense screens
 _SHORTEST = 3 / 4  # of the longer side: photos are rarely wider, and a JPEG decoded at this scale is sharp enough
 _QUALITY = 72  # of JPEG; at 480 pixels about 25 kB

@@ -18,9 +18,12 @@ from carclf.config import Config
 from carclf.labels import LabelSet
 from carclf.predict import Predictor
 from carclf.serve.server import listen, make_server
-from carclf.serve.settings import Settings
+from carclf.serve.settings import Limits, Settings, allowed_host_names
 
 JPEG = {"Content-Type": "image/jpeg"}
+KEY = "a-key-of-the-tests"
+LIMITS = Limits(most_bytes=400_000, most_pixels=1_000_000, most_photos=4)
+SETTINGS = Settings(port=0, limits=LIMITS, host_names=allowed_host_names("127.0.0.1", ()))
 
 
 @dataclass(frozen=True)

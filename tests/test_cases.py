@@ -86,7 +86,7 @@ def test_what_one_photo_shows_is_there() -> None:
     )
     assert said["labels"] == ["front", "rear"]
     assert said["probabilities"] == {"front": 0.8, "rear": 0.6}
-    assert said["confidence"] == 0.6
+    assert said["confidence"] == pytest.approx(0.8 * 0.6)
 
 
 def test_none_is_given_only_if_no_other_label_is() -> None:
@@ -94,7 +94,7 @@ def test_none_is_given_only_if_no_other_label_is() -> None:
     said = combined(clean, hit, none_label="none")
     assert said["labels"] == ["rear"]
     assert said["probabilities"] == {"none": 0.2, "rear": 0.7}
-    assert said["confidence"] == 0.7
+    assert said["confidence"] == pytest.approx(0.7 * 0.8)
     assert combined(clean, clean, none_label="none")["labels"] == ["none"]
 
 

@@ -23,12 +23,7 @@ from carclf.mask_plots import label_colors, paint_mask
 from carclf.predict import Predictor
 from carclf.saying import Answer
 from carclf.serve.schemas import ErrorReply, ModelsReply, PredictReply, ReportReply
-from carclf.serve.settings import Limits, Settings, allowed_host_names
-from tests.served import JPEG, as_form, serve_page, wait_for
-
-KEY = "a-key-of-the-tests"
-LIMITS = Limits(most_bytes=400_000, most_pixels=1_000_000, most_photos=4)
-SETTINGS = Settings(port=0, limits=LIMITS, host_names=allowed_host_names("127.0.0.1", ()))
+from tests.served import JPEG, SETTINGS, as_form, serve_page, wait_for
 
 
 @pytest.fixture(scope="module")

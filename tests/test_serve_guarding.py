@@ -15,12 +15,7 @@ from carclf.config import Config
 from carclf.predict import Predictor
 from carclf.serve.access_log import LOG
 from carclf.serve.schemas import ErrorReply
-from carclf.serve.settings import Limits, Settings, allowed_host_names
-from tests.served import as_form, serve_page, wait_for
-
-KEY = "a-key-of-the-tests"
-LIMITS = Limits(most_bytes=400_000, most_pixels=1_000_000, most_photos=4)
-SETTINGS = Settings(port=0, limits=LIMITS, host_names=allowed_host_names("127.0.0.1", ()))
+from tests.served import KEY, SETTINGS, as_form, serve_page, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from typing import Any
 from carclf.files import write_whole
 from carclf.jobs.journal import read_lines
 from carclf.labels import NULL
-from carclf.showing import ANSWER_KEYS, CANNOT_SAY, NONE
+from carclf.saying import ANSWER_KEYS
+from carclf.showing import CANNOT_SAY, NONE
 
 SEPARATOR = ";"  # between several labels in a cell, as in label tables
 _ERROR_COLUMNS = ("name", "reason")
