@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--masks", action="store_true", help="the model that is trained draws masks, too")
     parser.add_argument("--photos", type=Path, help="folder of photos; default: those of shared/data/car_damage")
     parser.add_argument(
-        "--log", type=Path, default=Path("serve.log"), help="what the service writes; default: %(default)s"
+        "--log", type=Path, default=Path("results", "serve.log"), help="what the service writes; default: %(default)s"
     )
     parser.add_argument("--count", type=int, help="requests, files or cases; of load: seconds")
     given = parser.parse_args()

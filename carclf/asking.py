@@ -83,6 +83,9 @@ def _clean(names: Iterable[bytes], end: bytes) -> Iterator[str]:
 
 def _look_up(path: Path, kept_out: Sequence[str]) -> Iterator[PhotoSource | UnusablePhoto]:
     """One path that was named: a photo, or a folder of photos."""
+    if _is_within(path, kept_out):
+        yield UnusablePhoto(str(path), "lies in a folder where the answers go.")
+        return
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -128,8 +131,14 @@ def walk_photos(folder: Path, kept_out: Sequence[str] = ()) -> Iterator[PhotoSou
         if is_folder:
             if os.path.abspath(path) not in kept_out:
                 yield from walk_photos(path, kept_out)
-        elif has_photo_suffix(path) and path.is_file():
-            yield PhotoSource(path)
+        elif has_photo_suffix(path):
+            usable = path.is_file()
+            yield PhotoSource(path) if usable else UnusablePhoto(str(path), "is no file, or a link that leads nowhere.")
+
+
+def _is_within(path: Path, folders: Sequence[str]) -> bool:
+    where = os.path.abspath(path)
+    return any(where == folder or where.startswith(folder + os.sep) for folder in folders)
 
 
 def _is_pattern(path: Path) -> bool:
@@ -140,16 +149,14 @@ def _match(pattern: Path, kept_out: Sequence[str]) -> Iterator[PhotoSource | Unu
     """The photos that a pattern names, and those of the folders that it names."""
     nothing = True
     for path in _found(pattern):
-        where = os.path.abspath(path)
-        if any(where == folder or where.startswith(folder + os.sep) for folder in kept_out):
+        if _is_within(path, kept_out):
             continue
-        nothing = False
-        if path.is_dir():
-            yield from walk_photos(path, kept_out)
-        elif has_photo_suffix(path) or path.suffix == pattern.suffix:
-            yield PhotoSource(path)
+        is_photo = has_photo_suffix(path) or (pattern.suffix and path.suffix == pattern.suffix)
+        for each in walk_photos(path, kept_out) if path.is_dir() else [PhotoSource(path)] if is_photo else []:
+            nothing = False
+            yield each
     if nothing:
-        yield UnusablePhoto(str(pattern), "no file or folder has such a name.")
+        yield UnusablePhoto(str(pattern), "names no photo.")
 
 
 def _found(pattern: Path) -> Iterator[Path]:

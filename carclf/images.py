@@ -207,8 +207,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise PhotoError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        raise PhotoError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
 
 
 def mirror(images: NDArray[Any]) -> NDArray[Any]:

@@ -259,7 +259,12 @@ class Model:
 
         Args:
             photos: see __call__.
+
+        Raises:
+            PhotoError: if it is a single photo.
         """
+        if isinstance(photos, str | Path | bytes | np.ndarray | Image.Image):
+            raise PhotoError(f"predict takes several photos, not one {type(photos).__name__}: give a list of them.")
         for answer in self.predictor.predict(map(_source_or_error, photos)):
             yield answer if isinstance(answer, PhotoError) else self._take(answer)
 

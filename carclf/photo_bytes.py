@@ -68,6 +68,8 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         image.load()
     except Exception as error:  # decoders raise whatever they like on broken bytes
         raise PhotoError(f"{name}: cannot be decoded, it may be cut off ({error}).") from error
+    if image.mode == "I":
+        raise PhotoError(f"{name}: holds int32, whose range is unknown. Give uint8, 0 to 255, or 16 bits (I;16).")
     try:
         upright = ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF data: as of files, the photo counts as upright

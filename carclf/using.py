@@ -41,6 +41,7 @@ from carclf.scores import Array
 from carclf.sight import BACKBONE, Sight, find_source, look_through, open_backbone
 from carclf.splits import seen_before
 from carclf.trained import check_backbone, check_config, model_digest, read_heads, read_mask_heads
+from carclf.views import VIEWS
 
 LOG = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def open_predictor(config: Config, model: str | None = None, views: int | None =
             and thresholds were chosen for the views of training.
 
     Raises:
-        ConfigError: if there is no such model.
+        ConfigError: if there is no such model, or no photo has so many views.
         RunDirError: if it is not trained, or was trained otherwise than the config says now.
     """
     name = _choose(config, model)
@@ -72,8 +73,26 @@ def open_predictor(config: Config, model: str | None = None, views: int | None =
         mask_heads |= read_mask_heads(run, own, _looked_through(own, backbone))
     ordered = {head: mask_heads[head] for head in config.heads if head in mask_heads}
     sha256 = model_digest(backbone, heads, ordered)
-    plain = Predictor(name, sha256, backbone, views or config.training.views, heads, ordered, num_workers(config))
+    plain = Predictor(name, sha256, backbone, _choose_views(config, views), heads, ordered, num_workers(config))
+    _warn_of_views(plain, config.training.views)
     return with_runs(plain, config.results / CACHE)
+
+
+def _choose_views(config: Config, views: int | None) -> int:
+    """How many views of a photo the classification heads look at."""
+    if views is not None and views not in range(1, VIEWS + 1):
+        raise ConfigError(f"views {views}: a photo has 1 to {VIEWS} views.")
+    return config.training.views if views is None else views
+
+
+def _warn_of_views(predictor: Predictor, trained: int) -> None:
+    if predictor.heads and predictor.views != trained:
+        LOG.warning(
+            "%d views: the classification heads were fitted, calibrated and judged with %d. Their scores do not hold "
+            "for these answers.",
+            predictor.views,
+            trained,
+        )
 
 
 def _choose(config: Config, model: str | None) -> str:

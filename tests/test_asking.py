@@ -72,14 +72,15 @@ def test_relative_patterns_and_names_with_brackets(folder: Path, monkeypatch: py
     assert listed(Path("b[1].jpg")) == ["b[1].jpg"]  # what is there is no pattern
 
 
-def test_own_output_is_not_found_but_may_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_output_is_not_found_and_not_taken_where_it_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = folder / "out"
     (out / "deep").mkdir(parents=True)
     (out / "deep" / "x.jpg").write_bytes(b"x")
     monkeypatch.chdir(folder)
     assert not any(Path(path).is_relative_to(out) for path in listed(folder, passed_over=(Path("out"),)))
     assert not any(Path(path).is_relative_to(out) for path in listed(folder / "**" / "*.jpg", passed_over=(out,)))
-    assert listed(out / "deep" / "x.jpg", passed_over=(out,)) == [str(out / "deep" / "x.jpg")]
+    named = out / "deep" / "x.jpg"
+    assert listed(named, out / "deep", passed_over=(out,)) == [f"!{named}", f"!{out / 'deep'}"]
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,11 @@ def test_what_is_no_photo_is_told(tmp_path: Path) -> None:
         "is no file that can be read again. Save the photo as a file.",
         "cannot be read (embedded null byte).",
     ]
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "README").touch()
+    told = "is no file, or a link that leads nowhere."
+    assert [str(each) for each in list_photos([tmp_path])] == [
+        f"{tmp_path / n}: {told}" for n in ("gone.jpg", "pipe.jpg")
+    ]
+    assert [str(each) for each in list_photos([tmp_path / "R*"])] == [f"{tmp_path / 'R*'}: names no photo."]

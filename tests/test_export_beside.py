@@ -21,7 +21,7 @@ from carclf.export.whole_graph import WholeGraph, join_graphs
 from carclf.images import decode_photo, read_head
 from carclf.merged import merge_model
 from carclf.predict import Predictor
-from carclf.saying import Answer
+from carclf.saying import Answer, say_labels
 
 SIDE = 32
 CLOSE = 1e-4
@@ -97,7 +97,44 @@ def test_an_unsure_answer_is_none(labels: dict[str, Any]) -> None:
     said = example.say_labels(np.array([0.1, 0.5, 0.3, 0.1], np.float32), head)
     assert said["label"] is None
     assert said["confidence"] == 0.5
-    assert said["reason"] == "its probability 0.500000 is below min_probability 0.6"
+    assert said["reason"] == "its probability 0.50 is below min_probability 0.60"
+
+
+@pytest.mark.parametrize("least", [0.6, 0.501, 0.5000004, 1.0])
+def test_the_example_gives_the_reasons_of_predict(predictor: Predictor, labels: dict[str, Any], least: float) -> None:
+    probabilities = np.array([0.1, 0.5, 0.3, 0.1], np.float32)
+    head = replace(predictor.heads["severity"], least_confidence=least)
+    expected = say_labels(head, probabilities)["reason"]
+    tree = labels["heads"]["severity"] | {"min_probability": least}
+    assert example.say_labels(probabilities, tree)["reason"] == expected
+
+
+def test_the_example_goes_on_after_a_photo_that_it_cannot_read_and_writes_over_no_mask(
+    folder: Path,
+    labels: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = [tmp_path / name for name in ("a.jpg", "empty.jpg", "A.png", "deep/a.jpg")]
+    (tmp_path / "deep").mkdir()
+    for photo in photos:
+        drawn((40, 30)).save(photo)
+    photos[1].write_bytes(b"")
+    grid = np.zeros((1, 4, 4, 1), np.float32)
+    said = {name: np.full((1, len(head["classes"])), 0.25) for name, head in labels["heads"].items()}
+    opened = lambda *_: lambda images: said | {"damage_mask": grid}  # noqa: E731
+    monkeypatch.setattr(example, "RUNTIMES", {"onnx": opened})
+    monkeypatch.setattr(example, "__file__", str(folder / "example.py"))
+    monkeypatch.setattr(sys, "argv", ["example.py", *map(str, photos)])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        example.main()
+    told = capsys.readouterr()
+    assert [json.loads(line)["photo"] for line in told.out.splitlines()] == [str(photos[place]) for place in (0, 2, 3)]
+    assert told.err.startswith(f"{photos[1]}: cannot be read (")
+    written = {path.name for path in tmp_path.glob("*_damage_mask*.png")}
+    assert written == {"a_damage_mask.png", "A_damage_mask_2.png", "a_damage_mask_3.png"}
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:

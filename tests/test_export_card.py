@@ -82,17 +82,42 @@ def test_what_it_leaves_to_people_is_told(config: Config, predictor: Predictor) 
     card = make_card(config, replace(predictor, heads=heads), FACTS)
     assert "- severity leaves photos to people where its confidence is below 0.600" in card
     assert "- damage_type leaves every photo to people" in card
+    assert "**damage_type leaves every photo to people" in card.split("## This file")[0]
     assert "- damage_mask answers every photo" in card
 
 
+def test_what_a_confidence_is_worth_is_told(card: str, results: Mapping[str, Any], tmp_path: Path) -> None:
+    for name, head in results["heads"].items():
+        (line,) = [line for line in card.splitlines() if line.startswith(f"- {name} answers every photo")]
+        area = head["risk_coverage"]["aurc"]
+        assert f"curve: {area['value']:.3f}; of photos left at random: {area['random']:.3f}." in line
+        assert ("no better than chance" in line) == (area["value"] >= area["random"])
+
+
+def test_what_was_told_in_the_run_is_told(
+    config: Config, predictor: Predictor, results: dict[str, Any], tmp_path: Path
+) -> None:
+    told = {"left": {"value": 0.284}, "precision": {"value": 0.915}}
+    head = results["heads"]["severity"]
+    head = head | {"risk_coverage": head["risk_coverage"] | {"told": told}}
+    run = tmp_path / MODEL / "results.json"
+    run.parent.mkdir()
+    run.write_text(json.dumps(results | {"heads": results["heads"] | {"severity": head}}))
+    card = make_card(config.model_copy(update={"results": tmp_path}), predictor, FACTS)
+    assert "Out of fold that left 28.4 % of the photos to people; precision of the rest: 0.915." in card
+
+
 def test_the_loss_of_a_short_precision_is_told(config: Config, predictor: Predictor) -> None:
-    metrics = {"log_loss": {"difference": -0.0125, "interval": [-0.02, None], "share_above_0": 0.0}}
+    metrics: dict[str, Any] = {"log_loss": {"difference": -0.0125, "interval": [-0.02, None], "share_above_0": 0.0}}
+    metrics["region_precision"] = {"difference": None, "interval": [None, None], "share_above_0": None}  # of no region
     pair = {"first": "float32", "second": "int8", "metrics": metrics}
-    means = {"float32": {"log_loss": 0.5}, "int8": {"log_loss": 0.5125}}
+    means: dict[str, dict[str, Any]] = {"float32": {"log_loss": 0.5}, "int8": {"log_loss": 0.5125}}
+    means = {precision: {**each, "region_precision": None} for precision, each in means.items()}
     head = {"largest_change": 0.125, "answers_changed": 0.0625, "means": means, "pairs": [pair]}
     loss = {"photos": 48, "heads": {"severity": head}, "not_measured": ["damage_mask"]}
     card = make_card(config, predictor, ExportFacts("litert", "int8", 0.01, loss))
     assert "| severity | log_loss (lower is better) | 0.500 | 0.512 | -0.0125 | -0.0200 to - |" in card
+    assert "| severity | region_precision | - | - | - | - to - |" in card
     assert "- severity: 6.25 % of the photos get another answer; a probability changes by\n  0.1250 at most." in card
     assert "Not measured: damage_mask (looked at in tiles, as no export does)." in card
 

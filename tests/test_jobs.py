@@ -148,6 +148,10 @@ def test_regions_are_those_that_predict_writes_without_a_job(
         note["score"] = round(note["score"], 4)  # as the lines have it
     assert written == plain
     assert written["images"][0]["file_name"].startswith("deep/")
+    copy_photos(drawn[6:8], tmp_path / "more")
+    run(unsure_predictor, tmp_path / "out", tmp_path / "more", outputs=["regions"])
+    extended = json.loads((tmp_path / "out/regions" / f"{HEAD}.json").read_text())
+    assert extended["images"][:6] == written["images"]  # what was loaded into a tool keeps its names
 
 
 # -- killed, changed, mended
@@ -271,6 +275,14 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
         list(read_lines(path))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_in_one_line() -> None:
+    journal = Journal(Path("/dev/full"))
+    journal.append({"photo": "a"})
+    with pytest.raises(RunDirError, match=r"/dev/full: cannot be written \(No space left on device\)"), journal:
+        journal.keep()
+
+
 # -- the page and the sheets
 
 
@@ -383,7 +395,10 @@ def test_what_is_left_to_people_is_shown_with_its_reason(tmp_path: Path) -> None
 def test_a_sheet_holds_so_many_photos_and_no_more(predictor: Predictor, drawn: list[Path], tmp_path: Path) -> None:
     copy_photos(drawn, tmp_path / "photos" / "a")
     copy_photos(drawn[:7], tmp_path / "photos" / "b")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "contact_sheet_mine.png").touch()
     run(predictor, tmp_path / "out", tmp_path / "photos")
+    (tmp_path / "out" / "contact_sheet_mine.png").unlink()  # it was let alone
     sheets = sorted((tmp_path / "out").glob("*.png"))
     assert [sheet.name for sheet in sheets] == ["contact_sheet_01.png", "contact_sheet_02.png"]
     assert len(drawn) == COLUMNS * ROWS
@@ -406,7 +421,7 @@ def test_other_views_are_said_wherever_answers_are(
     for views in ("2", "1"):
         assert main([*words, "--views", views]) == 0
         said = capsys.readouterr()
-        assert ("--views 1: the classification heads were fitted" in said.err) is (views == "1")
+        assert ("1 views: the classification heads were fitted" in said.err) is (views == "1")
         probabilities.append(json.loads(said.out)["heads"]["severity"]["probabilities"])
     assert probabilities[0] != probabilities[1]
     assert main([*words, "--views", "1", "--to", str(tmp_path / "out")]) == 0
@@ -433,4 +448,5 @@ def test_wrong_words_are_told_before_a_model_is_loaded(
     assert "--to and --masks: both write into" in refused(drawn[0], *to, "--masks", tmp_path / "out")
     assert '"x" is no number of photos' in refused(drawn[0], *to, "--report-photos", "x")
     assert "no such file or folder" in refused(tmp_path / "*.jpg", *to)
+    assert "is a file. Give a folder" in refused(drawn[0], "--to", drawn[1])
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ from PIL import Image
 
 import carclf
 from carclf.cli import main
-from carclf.errors import BackboneError, CarclfError, LabelError, PhotoError, RunDirError
+from carclf.errors import BackboneError, CarclfError, ConfigError, LabelError, PhotoError, RunDirError
 from carclf.library import Model, Result
 from carclf.mask_images import read_mask
 from carclf.photo_bytes import Photo, make_source
@@ -131,6 +131,8 @@ def test_what_is_no_photo_is_told(model: Model, photo: Path, tmp_path: Path) -> 
         (3, "a path, bytes, an array or a PIL image was expected, not int"),
         (b"", "photo: is empty"),
         (str(tmp_path / "nowhere.jpg"), "no such file"),
+        ("a\0b", "cannot be read"),
+        (Image.new("I", (4, 4)), "holds int32, whose range is unknown"),
     ]:
         with pytest.raises(PhotoError, match=message):
             model(wrong)  # type: ignore[arg-type]
@@ -147,6 +149,9 @@ def test_many_photos_stream_and_errors_stand_in_their_place(model: Model, photo:
             taken.append(len(taken))
             yield photo if len(taken) % 2 else 3.5
 
+    for single in (str(photo), np.zeros((8, 9, 3), np.uint8)):
+        with pytest.raises(PhotoError, match="predict takes several photos, not one"):
+            next(model.predict(single))
     answers = model.predict(endless())
     first = [next(answers) for _ in range(40)]
     assert [isinstance(each, Result) for each in first] == [True, False] * 20
@@ -193,6 +198,9 @@ def test_a_run_is_found_from_anywhere_and_what_is_none_is_told(
 ) -> None:
     monkeypatch.chdir(drawn_run / "results")
     assert carclf.load(MODEL).name == MODEL
+    for views in (0, 7):
+        with pytest.raises(ConfigError, match=f"views {views}: a photo has 1 to 6 views"):
+            carclf.load(MODEL, views=views)
     with pytest.raises(RunDirError, match=rf'smal: no such folder\. Did you mean "{MODEL}"\? Trained there: {MODEL}\.'):
         carclf.load("smal")
     with pytest.raises(RunDirError, match=r"results: is a folder of trained models\. Name one of them: .*small"):

@@ -43,13 +43,6 @@ def execute(options: argparse.Namespace) -> int:
     from carclf.using import open_predictor
 
     predictor = open_predictor(config, options.model, options.views)
-    if predictor.heads and predictor.views != config.training.views:
-        LOG.warning(
-            "--views %d: the classification heads were fitted, calibrated and judged with %d. Their scores do not hold "
-            "for these answers.",
-            predictor.views,
-            config.training.views,
-        )
     if options.to is None:
         return _print_answers(options, outputs, predictor)
     from carclf.jobs.job import Job
@@ -94,6 +87,8 @@ def _check_outputs(options: argparse.Namespace, outputs: dict[str, Path], config
     if outputs and not any(head.kind == "segmentation" for head in config.heads.values()):
         which = ", ".join(f"--{word}" for word in outputs)
         raise ConfigError(f"{which}: the config has no segmentation head, so there are no masks to write.")
+    if options.to is not None and options.to.exists() and not options.to.is_dir():
+        raise ConfigError(f"--to {options.to}: is a file. Give a folder, which need not be there yet.")
     taken: dict[str, str] = {}  # folder -> option
     for word, folder in [*([("to", options.to)] if options.to else []), *outputs.items()]:
         first = taken.setdefault(os.path.abspath(folder), word)

@@ -50,7 +50,9 @@ DECIDE = {
         "grid that are given a class, each by that class, or, where none is, 1 minus the highest sum of a cell"
     ),
 }
-UNSURE = "an answer whose confidence is below min_probability is none: leave the photo to people"
+UNSURE = (
+    "an answer whose confidence is below min_probability is none: leave the photo to people; 0: all are told, 1: none"
+)
 _INPUT_OF_BYTES = {
     "name": BYTES,
     "dtype": "string",

@@ -1,6 +1,6 @@
 """The model card: data, folds, scores with intervals, limits; made from the files of the run and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -39,8 +39,12 @@ _OTHERWISE = (
     "It takes pixels: photos must be read as labels.json says, or its probabilities are others. example.py does so."
 )
 _REGIONS = (
-    "The masks of {names} come as grids of probabilities. The regions of a mask, and tiles of large photos, are left "
-    "to the program that runs it; labels.json has their settings."
+    "The masks of {names} come as grids of probabilities. The regions of a mask are left to the program that runs it; "
+    "labels.json has their settings."
+)
+_TILES = (
+    "`carclf predict` looks at large photos in tiles for {names}, and was judged so; here a photo is looked at as a "
+    "whole. labels.json has the settings of the tiles."
 )
 
 
@@ -78,9 +82,9 @@ def write_card(folder: Path, config: Config, predictor: Predictor, facts: Export
 
 def make_card(config: Config, predictor: Predictor, facts: ExportFacts) -> str:
     """The text of model_card.md: the same for the same run and facts."""
-    trees = _read_results(config, predictor)
+    trees, answering = _read_results(config, predictor), {**predictor.heads, **predictor.mask_heads}
     own = trees.get(predictor.model) or next(iter(trees.values()))
-    heads = [{"name": name, **_find_head(trees, name)} for name in (*predictor.heads, *predictor.mask_heads)]
+    heads = [{"name": name, **_find_head(trees, name)} for name in answering]
     text: str = _load_template().render(
         tree=own,
         heads=heads,
@@ -88,7 +92,8 @@ def make_card(config: Config, predictor: Predictor, facts: ExportFacts) -> str:
         drawn=isinstance(config.dataset, DemoConfig),
         backbones=_list_backbones(trees),
         left_table=_left_table([head for head in heads if "risk_coverage" in head]),
-        unsure={**predictor.heads, **predictor.mask_heads},
+        sureness=_list_sureness(predictor, heads),
+        never=[name for name, head in answering.items() if head.least_confidence >= NEVER],
         sizes=sorted({backbone.image_size for backbone in predictor.backbones}),
         limits=_list_limits(predictor, facts.format),
     )
@@ -113,7 +118,6 @@ def _load_template() -> Any:
         "metric_table": _metric_table,
         "score": score,
         "thousands": "{:,}".format,
-        "told": _told,
         "words": _KINDS.__getitem__,
     }
     return environment.get_template(CARD)
@@ -148,7 +152,9 @@ def _loss_rows(loss: Mapping[str, Any], precision: str) -> list[list[str]]:
         (pair,) = head["pairs"]
         for metric, row in pair["metrics"].items():
             before, after = (head["means"][pair[place]][metric] for place in ("first", "second"))
-            cells = [score(before), score(after), f"{row['difference']:+.4f}", _interval(row["interval"], 4)]
+            far = row["difference"]
+            change = "-" if far is None else f"{far:+.4f}"  # None: the photos do not define the metric
+            cells = [score(before), score(after), change, _interval(row["interval"], 4)]
             rows.append([name, name_with_sense(metric), *cells])
     return rows
 
@@ -164,8 +170,33 @@ def _list_backbones(trees: Mapping[str, Mapping[str, Any]]) -> list[dict[str, An
 
 
 def _list_limits(predictor: Predictor, format_name: str) -> list[str]:
+    in_tiles = [name for name, head in predictor.mask_heads.items() if head.looking.tile is not None]
     limits = [_LIMITS.get(format_name, _OTHERWISE)]
-    return limits + ([_REGIONS.format(names=", ".join(predictor.mask_heads))] if predictor.mask_heads else [])
+    limits += [_REGIONS.format(names=", ".join(predictor.mask_heads))] if predictor.mask_heads else []
+    return limits + ([_TILES.format(names=", ".join(in_tiles))] if in_tiles else [])
+
+
+def _list_sureness(predictor: Predictor, heads: Sequence[Mapping[str, Any]]) -> list[str]:
+    """From where on each head answers, and what its confidence is worth out of fold."""
+    answering: Mapping[str, Any] = {**predictor.heads, **predictor.mask_heads}
+    lines = []
+    for head in heads:
+        parts = [f"{head['name']} {_told(answering[head['name']])}"]
+        if "risk_coverage" in head:
+            parts += _told_out_of_fold(head["risk_coverage"])
+        lines.append(" ".join(parts))
+    return lines
+
+
+def _told_out_of_fold(part: Mapping[str, Any]) -> Iterator[str]:
+    told, area = part["told"], part["aurc"]
+    if told is not None:
+        left, precision = 100 * told["left"]["value"], score(told["precision"]["value"])
+        yield f"Out of fold that left {left:.1f} % of the photos to people; precision of the rest: {precision}."
+    value, random = score(area["value"]), score(area["random"])
+    yield f"Area under its risk-coverage curve: {value}; of photos left at random: {random}."
+    if area["value"] >= area["random"]:
+        yield "**Its confidence ranks photos no better than chance: do not rely on it.**"
 
 
 # -- what the template asks for

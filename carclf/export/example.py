@@ -13,6 +13,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,18 @@ def main() -> None:
     folder = Path(__file__).resolve().parent
     labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
     run = RUNTIMES[labels["format"]](folder, labels["precision"])
+    failed, written = 0, set[str]()
     for photo in parser.parse_args().photos:
-        said, masks = ask(run, labels, photo)
+        try:
+            said, masks = ask(run, labels, photo)
+        except Exception as error:  # decoders raise whatever they like on broken bytes
+            print(f"{photo}: cannot be read ({error}).", file=sys.stderr)
+            failed += 1
+            continue
         print(json.dumps(said, ensure_ascii=False))
         for head, mask in masks.items():
-            write_mask(Path(f"{photo.stem}_{head}.png"), mask, labels["heads"][head])
+            write_mask(free_name(f"{photo.stem}_{head}", written), mask, labels["heads"][head])
+    sys.exit(2 if failed else 0)
 
 
 def ask(run: Run, labels: Mapping[str, Any], photo: Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -141,7 +149,15 @@ def give(key: str, answer: Any, confidence: float, least: float) -> dict[str, An
     """An answer and how sure it is; null and the reason where that is not sure enough."""
     told = confidence >= least and least < 1
     said = {key: answer if told else None, "confidence": round(confidence, 6)}
-    return said if told else said | {"reason": f"its probability {confidence:.6f} is below min_probability {least:g}"}
+    return said if told else said | {"reason": reason(confidence, least)}
+
+
+def reason(confidence: float, least: float) -> str:
+    """Why there is no answer, with as many digits as it takes to see it."""
+    if least >= 1:
+        return "min_probability 1 leaves every photo to people"
+    digits = next(n for n in range(2, 7) if n == 6 or f"{confidence:.{n}f}" != f"{least:.{n}f}")
+    return f"its probability {confidence:.{digits}f} is below min_probability {least:.{digits}f}"
 
 
 def mask_confidence(probabilities: Array, thresholds: Array) -> float:
@@ -171,6 +187,14 @@ def decide_mask(grid: Array, size: tuple[int, int], thresholds: list[float]) -> 
         mask[above] = index + 1
         highest[above] = ratio[above]
     return mask
+
+
+def free_name(stem: str, written: set[str]) -> Path:
+    """The path of a mask: <stem>.png, or <stem>_2.png and so on where another photo of this run has that name."""
+    names = (f"{stem}{'' if number == 1 else f'_{number}'}.png" for number in count(1))
+    name = next(each for each in names if each.lower() not in written)
+    written.add(name.lower())
+    return Path(name)
 
 
 def write_mask(path: Path, mask: Array, head: Mapping[str, Any]) -> None:

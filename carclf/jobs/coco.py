@@ -63,12 +63,14 @@ class RegionFiles:
         return self.ledger.size(photo) or photo_size(Path(photo))
 
     def _name(self, photo: str) -> str:
-        """What a photo is called: its place in its folder, unless another photo of the job has that name."""
+        """What a photo is called: its place in its folder, unless another photo of the job has that name; for good."""
         path = Path(photo)
+        names, shown = Names(self.ledger, "regions"), (path, "", "")
+        if (known := names.of(shown)) is not None:
+            return known
         folders = [folder for folder in self.given if folder != path and path.is_relative_to(folder)]
         first = (path.relative_to(folders[0]) if folders else Path(path.name)).as_posix()
         absolute = path.absolute()
-        names, shown = Names(self.ledger, "regions"), (path, "", "")
         for name in (first, f"{absolute.parent.name}/{path.name}"):
             if names.setdefault(name, shown) == shown:
                 return name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw, ImageFont
 
 from carclf.files import write_whole
+from carclf.jobs.request import SHEET
 from carclf.jobs.thumbnails import Thumbnails
 from carclf.showing import CANNOT_SAY, tell
 
@@ -31,8 +32,8 @@ def write_sheets(answers: Iterator[Mapping[str, Any]], thumbnails: Thumbnails, f
         thumbnails: of the photos.
         folder: where the sheets go.
     """
-    for old in folder.glob("contact_sheet*.png"):
-        old.unlink()
+    for old in [folder / SHEET, *folder.glob("contact_sheet_[0-9][0-9]*.png")]:
+        old.unlink(missing_ok=True)
     written: list[Path] = []
     font = _load_font()
     while shown := list(islice(answers, COLUMNS * ROWS)):
@@ -40,7 +41,7 @@ def write_sheets(answers: Iterator[Mapping[str, Any]], thumbnails: Thumbnails, f
         write_whole(path, partial(_draw(shown, thumbnails, font).save, format="PNG"))
         written.append(path)
     if len(written) == 1:
-        written = [written[0].rename(folder / "contact_sheet.png")]
+        written = [written[0].rename(folder / SHEET)]
     return written
 
 

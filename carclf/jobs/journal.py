@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -38,10 +39,17 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
+        if error is None:
+            try:
                 self.keep()
-        finally:
+            finally:
+                self._close()
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        """Closes the file; what a full disk keeps from it was told before, or is written by the next run."""
+        with suppress(OSError):
             self._file.close()
 
     def append(self, said: Mapping[str, Any]) -> int:

@@ -136,6 +136,11 @@ class Ledger:
         )
         return bytes(found)
 
+    def file_of(self, folder: str, owner: bytes) -> str | None:
+        """The file in a folder that belongs to somebody already; None = there is none."""
+        row = self._find("SELECT file FROM names WHERE folder = ? AND owner = ?", folder, owner)
+        return None if row is None else os.fsdecode(row[0])
+
     def _run(self, statement: str, *values: Any) -> int:
         """Changes something; returns how many rows that were."""
         with self._at_work():
@@ -169,6 +174,10 @@ class Names:
         asked = _pack(shown)
         found = self.ledger.owner(self.folder, name, asked)
         return shown if found == asked else _unpack(found)
+
+    def of(self, shown: Owner) -> str | None:
+        """What the file that shows something is called already; None = it has no name yet."""
+        return self.ledger.file_of(self.folder, _pack(shown))
 
 
 def _key(photo: str) -> bytes:

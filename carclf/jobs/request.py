@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JOB = "job.json"
 ANSWERS, ANSWERS_TABLE = "answers.jsonl", "answers.csv"
 ERRORS, ERRORS_TABLE = "errors.jsonl", "errors.csv"
-REPORT = "report.html"
+REPORT, SHEET = "report.html", "contact_sheet.png"
 LEDGER = ".job.sqlite"
 THUMBNAILS = "thumbnails"
 REPORT_PHOTOS = 300  # a page of about 10 MB, which mail takes
@@ -29,6 +29,7 @@ PICTURES = {  # what is written of masks on request: word of the command line ->
 }
 REGIONS = "regions"
 OUTPUTS = (*PICTURES, REGIONS)
+_SUM_DIGITS, _MOST_LETTERS = 13, 120  # of a sum and of any other value in an error
 _MEND = "Give another folder, or delete this one."
 
 
@@ -88,6 +89,9 @@ def describe_job(request: JobRequest, predictor: "Predictor", trained_views: int
         "trained_views": trained_views,
         "outputs": {word: _place(folder, request.folder) for word, folder in request.outputs.items()},
         "report_photos": request.report_photos,
+        "min_probability": {
+            name: head.least_confidence for name, head in {**predictor.heads, **predictor.mask_heads}.items()
+        },
         "heads": heads,
     }
 
@@ -108,7 +112,9 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
         raise RunDirError(f"{path}: cannot be read ({error}). {_MEND}") from error
     if not isinstance(known, dict):
         raise RunDirError(f"{path}: an object of JSON was expected. {_MEND}")
-    told = [f"{key} {_short(known.get(key))}, now {_short(job[key])}" for key in job if known.get(key) != job[key]]
+    told = [
+        f"{key} {_short(key, known.get(key))}, now {_short(key, job[key])}" for key in job if known.get(key) != job[key]
+    ]
     if told:
         raise RunDirError(f"{folder}: holds a job that was asked otherwise: {listed(told)}. {_MEND}")
 
@@ -122,7 +128,8 @@ def begin_job(folder: Path, job: Mapping[str, Any]) -> None:
 
 def _check_free(folder: Path) -> None:
     """A folder that somebody else fills is not ours to write into."""
-    taken = [name for name in (ANSWERS, ANSWERS_TABLE, REPORT) if (folder / name).exists()]
+    own = (ANSWERS, ANSWERS_TABLE, ERRORS, ERRORS_TABLE, REPORT, SHEET, THUMBNAILS)
+    taken = [name for name in own if (folder / name).exists()]
     if taken:
         raise RunDirError(f"{folder}: has {listed(taken)}, but no {JOB}: no job has written that. {_MEND}")
 
@@ -133,6 +140,7 @@ def _place(folder: Path, job: Path) -> str:
     return os.path.relpath(there, here) if there.startswith(here + os.sep) else there
 
 
-def _short(value: Any) -> str:
-    text = value[:12] if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _short(key: str, value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    most = _SUM_DIGITS if key.endswith("sha256") else _MOST_LETTERS
+    return text if len(text) <= most else f"{text[: most - 1]}…"

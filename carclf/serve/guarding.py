@@ -58,9 +58,8 @@ class Guard:
         scope["state"]["bytes"] = body.count
 
     async def _answer(self, scope: "Scope", body: "_Body", answer: "_Answer") -> None:
-        asked = (
-            {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        )  # its body is left out on the way out
+        # of HEAD the server itself leaves the body out
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             await self._app(asked, body.receive, answer.send)
         except asyncio.CancelledError:  # by uvicorn alone, when it has waited long enough or is told to stop twice
