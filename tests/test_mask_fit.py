@@ -165,11 +165,9 @@ def test_without_refit_the_first_network_counts(photos: Photos) -> None:
     [
         QUICK,
         PATIENT,
-        REDUCED,
-        changed(PATIENT, refit=False),
         changed(REDUCED, refit=False, patience=3),
     ],
-    ids=["plain", "patience", "reducer", "no refit", "all"],
+    ids=["plain", "patience", "reducer, no refit"],
 )
 def test_the_held_out_fold_decides_nothing_and_the_same_seed_gives_the_same_bytes(
     photos: Photos, settings: MaskTrainingConfig

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carclf import merged_runs
-from carclf.app import run_config
+from carclf import app, merged_runs
 from carclf.config import read_config
 from carclf.images import read_photo
 from carclf.merged import merge_model
@@ -42,7 +41,9 @@ def predictor(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Pred
         | {"mask_training": {"epochs": 1, "least_steps": 0}},
     }
     path.write_text(json.dumps(config))
-    run_config(read_config(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "_draw", lambda *_: None)
+        app.run_config(read_config(path))
     return open_predictor(read_config(path))
 
 

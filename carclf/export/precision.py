@@ -32,7 +32,7 @@ from carclf.heads import Head, make_head
 from carclf.mask_metrics import MaskCounts
 from carclf.merged import merge_model
 from carclf.metrics import Predictions, Record
-from carclf.predict import Decoded, Predictor, decode
+from carclf.predict import Predictor, decode
 from carclf.results import read_record
 from carclf.rundir import RunDir
 from carclf.scores import Array
@@ -49,12 +49,10 @@ class _Asked:
 
     Attributes:
         path: the file.
-        sha256: of its bytes in training.
         folds: head -> the fold that judges it there.
     """
 
     path: Path
-    sha256: str
     folds: dict[str, int]
 
 
@@ -147,11 +145,12 @@ def _list_photos(runs: Sequence[RunDir], dataset: Dataset, records: Mapping[str,
     for run in runs:  # those of one config have the same photos
         names = run.read_table(FOLDS, ("photo",))["photo"].tolist()
         sums |= dict(zip(names, run.read_arrays(KNOWN)["sha256"].tolist(), strict=True))
-    paths = {photo.name: photo.path for photo in dataset.photos}
-    gone = sorted(folds.keys() - paths.keys())
-    if gone:
-        raise PhotoError(f"{gone[0]}: was there in training and is gone, so no score can be measured. Train again.")
-    return {name: _Asked(paths[name], sums[name], each) for name, each in folds.items()}
+    there = {photo.name: photo for photo in dataset.photos}
+    for name in folds:
+        if name not in there or there[name].sha256 != sums[name]:
+            what = "is another photo than in training" if name in there else "was there in training and is gone"
+            raise PhotoError(f"{name}: {what}, so no score can be measured. Train again.")
+    return {name: _Asked(there[name].path, each) for name, each in folds.items()}
 
 
 def _answer(rounded: _Rounded, asked: Mapping[str, _Asked]) -> dict[str, dict[str, Any]]:
@@ -204,16 +203,10 @@ def _read(photos: Sequence[_Asked], sizes: Sequence[int], workers: int) -> Itera
     with ThreadPoolExecutor(workers) as pool:
         while batch := list(islice(remaining, _TOGETHER)):
             decoded = pool.map(partial(decode, sizes=sizes), [photo.path for photo in batch])
-            for photo, read in zip(batch, decoded, strict=True):
+            for read in decoded:
                 if isinstance(read, PhotoError):
                     raise read
-                _check_same(photo, read)
                 yield read.images
-
-
-def _check_same(photo: _Asked, read: Decoded) -> None:
-    if read.sha256 != photo.sha256:
-        raise PhotoError(f"{photo.path}: is another photo than in training, so no score can be measured. Train again.")
 
 
 def _answered(before: Predictions, head: Head, probabilities: Sequence[Array]) -> Predictions:
