@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from carclf.predict import Predictor
 
 REPO = Path(__file__).resolve().parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core: TensorFlow's threads would only take turns
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
