@@ -29,6 +29,12 @@ class LabelSet:
     colors: tuple[Color | None, ...]
     path: Path
 
+    @property
+    def mirror_names(self) -> dict[str, str]:
+        """Class -> what it becomes when the photo is mirrored, of those that change."""
+        pairs = zip(self.names, self.mirror, strict=True)
+        return {name: self.names[other] for name, other in pairs if self.names[other] != name}
+
 
 @dataclass(frozen=True)
 class _Line:

@@ -86,7 +86,7 @@ def test_what_it_leaves_to_people_is_told(config: Config, predictor: Predictor) 
     assert "- damage_mask answers every photo" in card
 
 
-def test_what_a_confidence_is_worth_is_told(card: str, results: Mapping[str, Any], tmp_path: Path) -> None:
+def test_what_a_confidence_is_worth_is_told(card: str, results: Mapping[str, Any]) -> None:
     for name, head in results["heads"].items():
         (line,) = [line for line in card.splitlines() if line.startswith(f"- {name} answers every photo")]
         area = head["risk_coverage"]["aurc"]

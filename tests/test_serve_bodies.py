@@ -115,6 +115,7 @@ def test_one_request_is_let_in_however_slow_the_last_ones_were() -> None:
     gate = Gate(most_photos=10, most_bytes=100, time_limit=10.0)
     gate.learn(seconds=1000.0, photos=1)
     gate.enter().take_photos(5)
+    assert gate.photos == 5
 
 
 def test_settings_that_do_not_fit_are_told() -> None:

@@ -19,7 +19,6 @@ from carclf.export.savedmodel import BYTES, FROM_BYTES, FROM_PIXELS, SIZE
 from carclf.export.whole_graph import WholeGraph, input_name
 from carclf.files import write_json, write_text
 from carclf.heads import Head
-from carclf.label_file import LabelSet
 from carclf.mask_heads import MaskHead
 from carclf.mask_images import mask_colors
 from carclf.predict import Predictor
@@ -126,7 +125,7 @@ def _of_labels(head: Head) -> dict[str, Any]:
     return {
         "kind": head.kind,
         "classes": list(head.label_set.names),
-        "mirror": _mirror(head.label_set),
+        "mirror": head.label_set.mirror_names,
         "thresholds": thresholds,
         "min_probability": head.least_confidence,
         "decide": DECIDE[head.kind],
@@ -139,7 +138,7 @@ def _of_mask(head: MaskHead) -> dict[str, Any]:
     return {
         "kind": "segmentation",
         "classes": list(names),
-        "mirror": _mirror(head.label_set),
+        "mirror": head.label_set.mirror_names,
         "colors": {name: list(color) for name, color in zip(names, colors, strict=True)},
         "thresholds": head.thresholds.tolist(),
         "min_probability": head.least_confidence,
@@ -149,12 +148,6 @@ def _of_mask(head: MaskHead) -> dict[str, Any]:
         "overlap": head.looking.overlap,
         "regions": {**asdict(head.decider.regions), "min_probability": head.min_probability},
     }
-
-
-def _mirror(label_set: LabelSet) -> dict[str, str]:
-    """Class -> what it becomes when the photo is mirrored, of those that change."""
-    names = label_set.names
-    return {name: names[other] for name, other in zip(names, label_set.mirror, strict=True) if names[other] != name}
 
 
 def make_request() -> str:

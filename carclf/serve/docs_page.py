@@ -7,9 +7,10 @@ anywhere.
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from carclf.serve.page_files import PageFile
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,22 +46,14 @@ _START = """SwaggerUIBundle({
 _SCRIPT = "text/javascript; charset=utf-8"
 
 
-@dataclass(frozen=True)
-class DocsFile:
-    """A file of the description, as it is sent."""
-
-    media_type: str
-    data: bytes
-
-
-def read_docs_files() -> dict[str, DocsFile]:
+def read_docs_files() -> dict[str, PageFile]:
     """All files of the description: path in an address -> file."""
     static = files("fastapi_offline") / "static"
     return {
-        "/docs": DocsFile("text/html; charset=utf-8", _PAGE.encode()),
-        "/docs/start.js": DocsFile(_SCRIPT, _START.encode()),
-        "/docs/swagger-ui-bundle.js": DocsFile(_SCRIPT, (static / "swagger-ui-bundle.js").read_bytes()),
-        "/docs/swagger-ui.css": DocsFile("text/css; charset=utf-8", (static / "swagger-ui.css").read_bytes()),
+        "/docs": PageFile("text/html; charset=utf-8", _PAGE.encode()),
+        "/docs/start.js": PageFile(_SCRIPT, _START.encode()),
+        "/docs/swagger-ui-bundle.js": PageFile(_SCRIPT, (static / "swagger-ui-bundle.js").read_bytes()),
+        "/docs/swagger-ui.css": PageFile("text/css; charset=utf-8", (static / "swagger-ui.css").read_bytes()),
     }
 
 
@@ -70,7 +63,7 @@ def add_docs(app: "FastAPI") -> None:
         app.add_api_route(path, _sender(file), methods=["GET"], include_in_schema=False)
 
 
-def _sender(file: DocsFile) -> Callable[[], Coroutine[Any, Any, "Response"]]:
+def _sender(file: PageFile) -> Callable[[], Coroutine[Any, Any, "Response"]]:
     from starlette.responses import Response
 
     async def send() -> Response:

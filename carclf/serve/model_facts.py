@@ -68,9 +68,8 @@ def _mask_facts(head: MaskHead) -> dict[str, Any]:
 
 
 def _label_set_facts(label_set: LabelSet) -> dict[str, Any]:
-    names = label_set.names
-    mirror = {name: names[other] for name, other in zip(names, label_set.mirror, strict=True) if names[other] != name}
-    return {"classes": list(names)} | ({"mirror": mirror} if mirror else {})
+    mirror = label_set.mirror_names
+    return {"classes": list(label_set.names)} | ({"mirror": mirror} if mirror else {})
 
 
 def _read_report(run: Path, pictures: list[str]) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ _ALWAYS_ASKED = {"Cache-Control": "no-cache"}  # a newer version of the service 
 
 @dataclass(frozen=True)
 class PageFile:
-    """A file of the page, as it is sent."""
+    """A file of a page, as it is sent."""
 
     media_type: str
     data: bytes
