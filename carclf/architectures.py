@@ -101,7 +101,7 @@ def write_savedmodel(network: Any, to: Path, facts: dict[str, Any]) -> None:
     module = tf.train.Checkpoint()  # tracks what hangs on it, under the names of TF-Hub
     images = tf.TensorSpec((None, None, None, 3), tf.float32, name="images")
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def call(images: Any, training: bool = False) -> Any:
         return network(images, training=training)
 

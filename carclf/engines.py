@@ -36,7 +36,7 @@ def open_tensorflow(graph: FrozenGraph, threads: int) -> Run:
 
     concrete = graph.function.get_concrete_function()
     names = ["vector", *graph.map_shapes]
-    only_vector = tf.function(lambda images: {"vector": concrete(images)["vector"]})
+    only_vector = tf.function(lambda images: {"vector": concrete(images)["vector"]}, autograph=False)
 
     def run_one(images: Array, maps: bool) -> list[Array]:
         outputs = (concrete if maps else only_vector)(tf.constant(images))

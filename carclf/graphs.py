@@ -63,7 +63,7 @@ def freeze_savedmodel(folder: Path, image_size: int, grid: tuple[int, int] | Non
 
     photo = tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images")
 
-    @tf.function(input_signature=[photo])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[photo], autograph=False)  # type: ignore[untyped-decorator]
     def function(images: Any) -> dict[str, Any]:
         vector, *levels = pruned(images)
         named = dict(zip(maps, levels, strict=True))
@@ -106,7 +106,7 @@ def _concrete_function(loaded: Any, folder: Path, image_size: int) -> Any:
     failures = []
     for how, call in _ways_to_call(loaded):
         try:
-            return tf.function(call).get_concrete_function(photo)
+            return tf.function(call, autograph=False).get_concrete_function(photo)
         except Exception as error:  # which kind depends on how the model was saved
             failures.append(f"{how}: {_first_line(error)}")
     expected = _expected_input(loaded)

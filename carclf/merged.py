@@ -68,11 +68,11 @@ def merge_heads(predictor: Predictor, backbone: Backbone) -> MergedGraph:
 def _freeze(answer: Callable[[Any], dict[str, Any]], size: int) -> Any:
     """Makes all weights constants: converters and SavedModels know no variables of somebody else."""
     photo = tf.TensorSpec((1, size, size, 3), tf.float32, name="images")
-    live = tf.function(answer).get_concrete_function(photo)
+    live = tf.function(answer, autograph=False).get_concrete_function(photo)
     frozen = convert_variables_to_constants_v2(live)
     names = sorted(live.structured_outputs)  # the order in which TensorFlow flattens a dictionary
 
-    @tf.function(input_signature=[photo])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[photo], autograph=False)  # type: ignore[untyped-decorator]
     def function(images: Any) -> dict[str, Any]:
         return dict(zip(names, frozen(images), strict=True))
 

@@ -225,7 +225,7 @@ def _make_step(tf: Any, learner: Any, optimizer: Any) -> Any:
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None, None, None, 1), tf.float32),
     ]
-    return tf.function(step, input_signature=specs)
+    return tf.function(step, input_signature=specs, autograph=False)
 
 
 def _mask_loss(tf: Any, mask: Any, logits: Any) -> Any:

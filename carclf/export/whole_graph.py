@@ -36,7 +36,7 @@ def join_graphs(graphs: Sequence[MergedGraph]) -> WholeGraph:
     sizes = tuple(sorted({graph.image_size for graph in graphs}))
     photos = [tf.TensorSpec((1, size, size, 3), tf.float32, name=input_name(size)) for size in sizes]
 
-    @tf.function(input_signature=photos)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=photos, autograph=False)  # type: ignore[untyped-decorator]
     def function(*images: Any) -> dict[str, Any]:
         seen = dict(zip(sizes, images, strict=True))
         answers: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def _share_weights(function: Any) -> Any:
     imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
     pruned = imported.prune(*([tensor.name for tensor in tensors] for tensors in (frozen.inputs, frozen.outputs)))
 
-    @tf.function(input_signature=function.input_signature)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=function.input_signature, autograph=False)  # type: ignore[untyped-decorator]
     def shared(*images: Any) -> dict[str, Any]:
         return dict(zip(names, pruned(*images), strict=True))
 

@@ -29,6 +29,7 @@ class MaskDecoder:
         self._run = tf.function(
             lambda maps: tf.cast(model(maps, training=False), tf.float32),
             input_signature=[map_signature(spec, tf.float32)],
+            autograph=False,
         )
 
     @property

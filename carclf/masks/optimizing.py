@@ -72,7 +72,8 @@ class Stepper:
         self, model: Any, spec: NetworkSpec, settings: MaskTrainingConfig, steps: tuple[int, int], evaluate: Evaluate
     ) -> None:
         self.model, self.settings, self.evaluate = model, settings, evaluate
-        self.optimizer = make_optimizer(settings, *steps)
+        self.optimizer = make_optimizer(settings)
+        self._schedule = make_schedule(settings, *steps) if falls(settings) else None
         self.optimizer.build(model.trainable_variables)
         self.average = [tf.Variable(variable.value) for variable in model.trainable_variables]
         self.count = tf.Variable(0.0)
@@ -99,6 +100,8 @@ class Stepper:
             sums = self.evaluate(outputs, tf.cast(targets, tf.float32))
             loss = sums[0, 0]
         variables = self.model.trainable_variables
+        if self._schedule is not None:  # looked up once; an optimizer that has it looks it up for every weight
+            self.optimizer.learning_rate = self._schedule(self.optimizer.iterations)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self.count.assign_add(1.0)  # the first steps count more, so that no fresh weight stays in the average
         decay = tf.minimum(self.settings.average_decay, self.count / (9.0 + self.count))
@@ -120,23 +123,25 @@ def falls(settings: MaskTrainingConfig) -> bool:
     return settings.learning_rate_decay == "cosine" and not settings.learning_rate_reducer
 
 
-def make_optimizer(settings: MaskTrainingConfig, steps_per_epoch: int, epochs: int) -> Any:
-    """Builds AdamW (Loshchilov & Hutter, 2019) or Adam (Kingma & Ba, 2015), with the schedule of the config."""
-    rate: Any = settings.learning_rate
-    if falls(settings):
-        steps = steps_per_epoch * epochs
-        warm_up = min(steps - 1, max(1, round(_WARM_UP * steps_per_epoch)))
-        rate = keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate / max(1, warm_up),
-            max(1, steps - warm_up),
-            warmup_target=settings.learning_rate,
-            warmup_steps=warm_up,
-        )
+def make_schedule(settings: MaskTrainingConfig, steps_per_epoch: int, epochs: int) -> Any:
+    """Number of the step -> step size: up in a straight line, then down along a cosine (Loshchilov & Hutter, 2017)."""
+    steps = steps_per_epoch * epochs
+    warm_up = min(steps - 1, max(1, round(_WARM_UP * steps_per_epoch)))
+    return keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / max(1, warm_up),
+        max(1, steps - warm_up),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm_up,
+    )
+
+
+def make_optimizer(settings: MaskTrainingConfig) -> Any:
+    """Builds AdamW (Loshchilov & Hutter, 2019) or Adam (Kingma & Ba, 2015)."""
     clip: dict[str, float] = {"global_clipnorm": _GRADIENT_NORM}
     if settings.clipvalue is not None:
         clip = {"clipvalue": settings.clipvalue}
     if settings.optimizer == "adam":
-        return keras.optimizers.Adam(rate, **clip)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, **clip)
+        return keras.optimizers.Adam(settings.learning_rate, **clip)
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay, **clip)
     optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
     return optimizer

@@ -119,7 +119,9 @@ class _Fit:
         length = len(factors) if best is None else follower.best_epoch
         if best is not None:
             self.averaged.model.set_weights(best)
-        exact = MaskDecoder.from_arrays(self.averaged.to_arrays())  # answers in float32, whatever it was fitted in
+        exact = self.averaged
+        if self.settings.precision != "float32":  # it is fitted in fewer bits, but answers with all of them
+            exact = MaskDecoder.from_arrays(exact.to_arrays())
         return Fitted(exact, curves, Course(length, tuple(factors[:length])))
 
     def _epoch(self, epoch: int, stepper: Stepper, sampler: Sampler) -> list[CurvePoint]:
