@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ REPO = Path(__file__).resolve().parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core: TensorFlow's threads would only take turns
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: the collector need not walk through it whenever TensorFlow traces a network."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_been_left_alone(
     cache = next((drawn_run / "results" / "cache").glob("network-*"))
     shutil.copytree(cache, tmp_path / "results" / "cache" / cache.name)
     moments = random.Random()
-    kills = [kill_at_random(config, MOST_WRITES, LONGEST, moments) for _ in range(3)]
+    kills = [kill_at_random(config, MOST_WRITES, LONGEST, moments) for _ in range(2)]
     done = call_main("--config", config)
     assert done.returncode == 0, (kills, done.stderr)
     assert "dice_damaged" in done.stdout

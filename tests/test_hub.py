@@ -69,7 +69,7 @@ def handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.delenv(variable, raising=False)
     publish(real_savedmodel(tmp_path / "published"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # it notices its end so soon
     yield f"http://127.0.0.1:{server.server_address[1]}/feature_vector/5"
     server.shutdown()
     server.server_close()

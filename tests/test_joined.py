@@ -54,26 +54,29 @@ def backbone_configs(tiny: Path, grid: tuple[int, int] | None = GRID) -> dict[st
     }
 
 
-def open_joined(configs: Mapping[str, BackboneConfig]) -> Backbone:
-    source = find_source(configs, JOINED_NAME, embedded_fallback=False)
-    return open_backbone(configs, source, LoadOptions(configs[JOINED_NAME].grid, threads=2))
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted networks."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module", params=[None, GRID], ids=["no grid", "grid"])
-def backbone(request: pytest.FixtureRequest, tiny: Path) -> Backbone:
-    return open_joined(backbone_configs(tiny, request.param))
+def backbone(request: pytest.FixtureRequest, tiny: Path, cache: Path) -> Backbone:
+    configs = backbone_configs(tiny, request.param)
+    source = find_source(configs, JOINED_NAME, embedded_fallback=False)
+    return open_backbone(configs, source, LoadOptions(request.param, 2, cache))
 
 
 # -- what comes out
 
 
-def test_vectors_and_maps_are_those_of_the_parts_bit_for_bit(backbone: Backbone, tiny: Path) -> None:
+def test_vectors_and_maps_are_those_of_the_parts_bit_for_bit(backbone: Backbone, tiny: Path, cache: Path) -> None:
     images, alone = probe_images(SIZE), []
     for name, config in backbone_configs(tiny).items():
         if name != JOINED_NAME:
             single = {name: config.model_copy(update={"image_size": SIZE, "grid": backbone.grid})}
             source = find_source(single, name, embedded_fallback=False)
-            alone.append(open_backbone(single, source, LoadOptions(backbone.grid, threads=1)))
+            alone.append(open_backbone(single, source, LoadOptions(backbone.grid, 1, cache)))
     vectors, maps = backbone.extract(images, maps=True)
     (first, first_maps), (second, second_maps) = (part.extract(images, maps=True) for part in alone)
     one, other = (part.num_plain for part in alone)
@@ -257,7 +260,7 @@ def test_all_missing_parts_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_where_the_embedded_one_stands_in_for_a_part_its_own_range_counts_and_groups_are_made_without_vectors(
-    tiny: Path, drawn_set: Path, tmp_path: Path
+    tiny: Path, drawn_set: Path, cache: Path, tmp_path: Path
 ) -> None:
     configs = backbone_configs(tiny)
     configs[MODEL] = BackboneConfig(local=tmp_path / "nowhere", input_range=(-1.0, 1.0))
@@ -267,7 +270,7 @@ def test_where_the_embedded_one_stands_in_for_a_part_its_own_range_counts_and_gr
     assert source.sha256 == there.sha256
     assert str(EMBEDDED_DIR) in source.where
     assert "embedded: " in source.where
-    backbone = open_backbone(configs, source, LoadOptions(GRID, threads=2))
+    backbone = open_backbone(configs, source, LoadOptions(GRID, 2, cache))
     assert [part.input_range for part in backbone.parts] == [(0.0, 1.0), (0.0, 1.0)]
     config = read_config(write_config(tmp_path, drawn_set))
     dataset = make_dataset(drawn_set / "photos", drawn_set / "labels.csv", {"severity": config.heads["severity"]})
@@ -328,9 +331,11 @@ def write_joined(folder: Path, drawn_set: Path, tiny: Path, **changes: Any) -> P
 
 @pytest.fixture(scope="module")
 def joined_run(drawn_set: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run. Nobody may change it."""
+    """The folder of a finished run, without its pictures. Nobody may change it."""
     folder = tmp_path_factory.mktemp("joined")
-    run_config(read_config(write_joined(folder, drawn_set, tiny)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("carclf.app._draw", lambda *_: None)
+        run_config(read_config(write_joined(folder, drawn_set, tiny)))
     return folder
 
 
@@ -362,7 +367,11 @@ def test_the_mask_head_reads_the_channels_of_both(predictor: Predictor) -> None:
     assert channels > TINY_CHANNELS["P4"]
 
 
-def test_a_second_run_does_nothing_again(joined_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_run_does_nothing_again(
+    joined_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("carclf.app._draw", lambda *_: None)
+
     def snapshot() -> dict[str, tuple[int, bytes]]:
         files = [path for path in joined_run.rglob("*") if path.is_file() and path.name != ".lock"]
         return {str(path.relative_to(joined_run)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
@@ -373,9 +382,9 @@ def test_a_second_run_does_nothing_again(joined_run: Path, caplog: pytest.LogCap
     after = snapshot()
     assert {name: data for name, (_, data) in before.items()} == {name: data for name, (_, data) in after.items()}
     written = {name for name in after if before[name][0] != after[name][0]}
-    made = {name for name in before if name.endswith((".npz", ".png", "stages.json")) or "/cache/" in name}
+    made = {name for name in before if name.endswith((".npz", "stages.json")) or "/cache/" in name}
     assert len(made) > 10
-    assert not made & written  # neither seen, fitted nor drawn again
+    assert not made & written  # neither seen nor fitted again
     assert "changed since" not in caplog.text
 
 

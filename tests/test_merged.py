@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carclf import app, merged_runs
+from carclf import app, merged, merged_runs
+from carclf.backbone import Backbone
 from carclf.config import read_config
 from carclf.images import read_photo
-from carclf.merged import merge_model
+from carclf.merged import MergedGraph
 from carclf.predict import Predictor
 from carclf.probes import disagreement
 from carclf.saying import Answer
@@ -23,11 +24,21 @@ PHOTOS = 3
 
 
 @pytest.fixture(scope="module")
-def predictor(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    """Six views, heads with sides and with a hidden layer, masks with offsets and from pixels of the same size."""
+def opened(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, list[MergedGraph]]:
+    """A predictor and the graphs that were made for it.
+
+    Six views, heads with sides and with a hidden layer, masks with offsets and from pixels of the same size.
+    """
     mask = {"kind": "segmentation", "masks_of": "damage_mask", "folds": 1}
     changes: dict[str, Any] = {
-        "mask_training": {"epochs": 1, "least_steps": 0, "channels": 4, "levels": ["P4", "P5"], "views": 2},
+        "mask_training": {
+            "epochs": 1,
+            "least_steps": 0,
+            "channels": 4,
+            "levels": ["P4", "P5"],
+            "views": 2,
+            "refit": False,
+        },
         "training": {"views": 6, "hidden_units": 4, "max_steps": 3, "inner_folds": 2},
     }
     path = write_config(tmp_path_factory.mktemp("merged"), drawn_set, **changes)
@@ -44,7 +55,20 @@ def predictor(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Pred
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "_draw", lambda *_: None)
         app.run_config(read_config(path))
-    return open_predictor(read_config(path))
+        graphs: list[MergedGraph] = []
+        merge = merged.merge_heads
+
+        def note(predictor: Predictor, backbone: Backbone) -> MergedGraph:
+            graphs.append(merge(predictor, backbone))
+            return graphs[-1]
+
+        patch.setattr(merged, "merge_heads", note)
+        return open_predictor(read_config(path)), graphs
+
+
+@pytest.fixture(scope="module")
+def predictor(opened: tuple[Predictor, list[MergedGraph]]) -> Predictor:
+    return opened[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +85,11 @@ def test_openvino_answers_all_heads_as_they_answer_one_by_one(predictor: Predict
         assert disagreement(predictor.answer(backbone, images), expected) < CLOSE
 
 
-def test_the_graph_itself_answers_so_in_tensorflow(predictor: Predictor, photos: list[Path]) -> None:
-    for graph, backbone in zip(merge_model(predictor), predictor.backbones, strict=True):
+def test_the_graph_itself_answers_so_in_tensorflow(
+    opened: tuple[Predictor, list[MergedGraph]], photos: list[Path]
+) -> None:
+    predictor, graphs = opened
+    for graph, backbone in zip(graphs, predictor.backbones, strict=True):
         images = np.stack([read_photo(photo, graph.image_size) for photo in photos])
         rows = [{name: value.numpy()[0] for name, value in graph.function(image[None]).items()} for image in images]
         answers = {name: np.stack([row[name] for row in rows]) for name in graph.heads}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ HEAD = "damage_mask"
 SIZE = (400, 300)
 OPTIONS = ("overlays", "masks", "color-masks", "probabilities", "regions")
 FOUND = 70  # percent of the pixels whose probability is below the threshold: the rest is called damaged
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heads_one_by_one() -> Iterator[None]:
+    """Merging networks takes seconds, and changes nothing of what is written (test_merged.py)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("carclf.using.with_runs", lambda predictor, cache: predictor)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,50 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from carclf.architectures import make_network
 from carclf.demo import draw_photo
 from carclf.demo.bodies import DEMO_BODIES
 from carclf.demo.scene import DEMO_PLACES
-from carclf.pretrain import MASK_STRIDE, SECTORS, Recipe, TrainingSet, _make_batch, draw_training_set
+from carclf.pretrain import (
+    MASK_STRIDE,
+    SECTORS,
+    STRIDES,
+    Recipe,
+    TrainingSet,
+    _find_maps,
+    _make_batch,
+    draw_training_set,
+)
 
 REPO = Path(__file__).resolve().parents[1]
 EMBEDDED = REPO / "keras" / "models" / "embedded"
 TINY = Recipe(photos=40, alpha=0.25, stages=((32, 1), (64, 1)), batch_size=8)
+FEW = replace(TINY, photos=16)
 TRAIN = f"""
-import json, sys
+import sys
 from pathlib import Path
+import keras
+from keras import layers
 from carclf import pretrain
-recipe = pretrain.{TINY!r}
-pretrain.train_embedded(Path(sys.argv[1]) / "one", recipe, workers=1)
-pretrain.write_savedmodel = lambda network, to, facts: to.write_text(json.dumps(facts))  # saving is slow
-pretrain.train_embedded(Path(sys.argv[1]) / "two", recipe, workers=1)
+
+def make_network(architecture, alpha):
+    first = values = keras.Input((None, None, 3))
+    for stride in (4, 2, 2, 2):
+        values = layers.Conv2D(6, 3, strides=stride, padding="same", activation="relu")(values)
+    trunk = keras.Model(first, layers.GlobalAveragePooling2D()(layers.BatchNormalization()(values)))
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, trunk(layers.Rescaling(2.0, offset=-1.0)(images)))
+
+pretrain.make_network = make_network  # a MobileNet has eight times as many weights, and each is traced
+for name in ("one", "two"):
+    pretrain.train_embedded(Path(sys.argv[1]) / name, pretrain.{FEW!r}, workers=1)
 """
 
 
@@ -85,12 +106,20 @@ def test_training_twice_gives_the_same_weights_and_saves_a_model_with_its_facts(
     # in a process of its own: deterministic operations cannot be switched off again
     run = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], cwd=REPO, stderr=subprocess.PIPE, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
-    one, two = tmp_path / "one" / "carclf.json", tmp_path / "two"
     assert (tmp_path / "one" / "saved_model.pb").is_file()
-    made, again = json.loads(one.read_text()), json.loads(two.read_text())
-    assert made["weights_sha256"] == again["weights_sha256"]
+    made, again = (json.loads((tmp_path / name / "carclf.json").read_text()) for name in ("one", "two"))
+    assert made == again
     assert made["seen_drawn_cars"] is True
-    assert made["photos"] == TINY.photos
+    assert made["photos"] == FEW.photos
+
+
+def test_masks_are_learnt_from_maps_that_are_so_many_times_smaller() -> None:
+    import keras
+
+    trunk = make_network("MobileNet", TINY.alpha).layers[-1]
+    photo = np.zeros((1, 64, 128, 3), np.float32)
+    maps = keras.Model(trunk.inputs[0], _find_maps(keras, trunk))(photo)
+    assert [level.shape[1:3] for level in maps] == [(64 // stride, 128 // stride) for stride in STRIDES]
 
 
 def test_embedded_backbone_is_small_and_says_how_it_was_made(facts: dict[str, Any]) -> None:

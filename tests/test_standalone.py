@@ -61,7 +61,9 @@ def config(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     }
     changes = {"backbones": {}, "models": [], "heads": heads, "mask_training": TRAINING, "workers": 1}
     made = read_config(write_config(folder, photos, **changes))
-    run_config(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "_draw", lambda *_: None)
+        run_config(made)
     return made
 
 
@@ -75,7 +77,10 @@ def dataset(config: Config) -> Dataset:
     return read_dataset(config)
 
 
-def test_every_head_has_its_files_and_they_are_fitted_once(run: RunDir, config: Config) -> None:
+def test_every_head_has_its_files_and_they_are_fitted_once(
+    run: RunDir, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_draw", lambda *_: None)
     assert config.runs == ("standalone",)
     assert [path.name for path in config.results.iterdir() if (path / "config.json").exists()] == ["standalone"]
     for head, folds in zip(HEADS, (2, 1), strict=True):
