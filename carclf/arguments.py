@@ -23,7 +23,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises the error in place of leaving the process."""
-        raise ArgumentError(f"{message.rstrip('.')}. All options: {self.prog} --help")
+        end = "" if message.endswith((".", "?")) else "."
+        raise ArgumentError(f"{message}{end} All options: {self.prog} --help")
 
 
 def parse_arguments(given: Sequence[str], commands: Commands) -> argparse.Namespace:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from carclf.calibration import decide
+from carclf.errors import AnnotationError
 from carclf.groups import hash_photos, make_groups
 from carclf.heads import Head
 from carclf.images import read_photo
+from carclf.labels import IGNORED_PIXEL
 from carclf.mask_fold import fold_file, load_truth
 from carclf.mask_heads import MaskHead
 from carclf.mask_metrics import MaskCounts
@@ -75,7 +77,11 @@ def evaluate_head(
 def evaluate_masks(
     run: RunDir, name: str, head: MaskHead, sight: Sight, rows: tuple[Array, Array], seed: int
 ) -> dict[str, Any]:
-    """Scores one segmentation head; arguments as in `evaluate_head`."""
+    """Scores one segmentation head; arguments as in `evaluate_head`.
+
+    Raises:
+        AnnotationError: if no pixel is judged.
+    """
     data, (judged, group) = sight.dataset.heads[name], rows
     judged = judged[data.labelled[judged]]
     photos = [sight.dataset.photos[row] for row in judged]
@@ -84,6 +90,11 @@ def evaluate_masks(
     probabilities, thresholds = zip(*((fold["mean_mask"], fold["mean_mask_thresholds"]) for fold in folds), strict=True)
     mean_mask = MeanMask(np.mean(probabilities, axis=0), np.mean(thresholds, axis=0))
     counted = judge_photos(_answers(head, sight, judged), head.decider, mean_mask, loaders)
+    if not counted.pixels.any():
+        raise AnnotationError(
+            f"{name}: no pixel of the set's {len(photos)} masks is judged: all are {IGNORED_PIXEL}. "
+            "Give other annotations, or none for this head."
+        )
     record = MaskCounts(
         head.label_set.names,
         tuple(photo.name for photo in photos),

@@ -93,4 +93,4 @@ def _reason(confidence: float, least: float) -> str:
     digits = REASON_DIGITS
     while digits < PROBABILITY_DIGITS and f"{confidence:.{digits}f}" == f"{least:.{digits}f}":
         digits += 1
-    return f"its probability {confidence:.{digits}f} is below min_probability {least:.{digits}f}"
+    return f"its confidence {confidence:.{digits}f} is below min_probability {least:.{digits}f}"

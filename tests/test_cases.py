@@ -102,11 +102,11 @@ def test_photos_that_disagree_leave_the_case_to_people() -> None:
     said = combined(label(0.8, 0.1, 0.1), label(0.1, 0.8, 0.1), least=0.6)
     assert said["label"] is None
     assert said["confidence"] == 0.45
-    assert said["reason"] == "the photos disagree: its probability 0.450 is below min_probability 0.600"
+    assert said["reason"] == "the photos disagree: its confidence 0.450 is below min_probability 0.600"
 
 
 def test_photos_that_cannot_say_do_not_count_unless_all_cannot() -> None:
-    unsure = label(0.0, 0.55, 0.45, label=None, reason="its probability 0.55 is below min_probability 0.60")
+    unsure = label(0.0, 0.55, 0.45, label=None, reason="its confidence 0.55 is below min_probability 0.60")
     clean = label(0.1, 0.0, 0.9)
     assert combined(unsure, clean, none_label="whole") == clean
     said = combined(unsure, unsure, none_label="whole")

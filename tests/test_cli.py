@@ -89,7 +89,7 @@ def test_a_photo_behind_debug_is_a_photo() -> None:
     [
         (["evalaute", "--photos", "x"], '"evalaute" is neither a command nor .* Did you mean "evaluate"?'),
         (["--quiet", "prdict"], 'Did you mean "predict"?'),
-        (["predict", "--modle", "x"], '--modle is not understood: did you mean "--model"?'),
+        (["predict", "--modle", "x"], '--modle is not understood: did you mean "--model"? All options: '),
         (["evaluate"], "--photos, --labels"),
         (["--debug=perhaps"], '"perhaps" is neither True nor False'),
         (["demo", "--to", "x", "--count", "many"], "invalid int value: 'many'"),

@@ -15,7 +15,8 @@ from carclf.asking import list_photos
 from carclf.cli import main
 from carclf.config import read_config
 from carclf.config_data import AnnotationConfig
-from carclf.errors import CarclfError, LabelError, RunDirError
+from carclf.errors import AnnotationError, CarclfError, LabelError, RunDirError
+from carclf.labels import IGNORED_PIXEL
 from carclf.saying import Answer
 from carclf.terminal import print_evaluation, print_summary
 from carclf.using import evaluate_config, open_predictor
@@ -279,6 +280,18 @@ def test_evaluate_refuses_training_photos_alone_and_other_classes(
     (tmp_path / "config.json").write_text(json.dumps(given))
     with pytest.raises(RunDirError, match=r"severity: was trained for minor, .* has whole, minor"):
         evaluate_config(read_config(tmp_path / "config.json"), None, separate / "photos", separate / "labels.csv")
+
+
+def test_evaluate_refuses_masks_in_which_nothing_is_judged(drawn_run: Path, separate: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(separate / "labels.csv", keep_default_na=False)
+    table[table["damage"] != "whole"].to_csv(tmp_path / "labels.csv", index=False)
+    for path in (separate / "masks").iterdir():
+        with Image.open(path) as mask:
+            Image.new("L", mask.size, IGNORED_PIXEL).save(tmp_path / path.name)
+    masks = AnnotationConfig(format="masks", path=tmp_path, head="damage_mask")
+    config = read_config(drawn_run / "config.json")
+    with pytest.raises(AnnotationError, match=r"damage_mask: no pixel of the set's \d+ masks is judged: all are 255\."):
+        evaluate_config(config, None, separate / "photos", tmp_path / "labels.csv", [masks])
 
 
 def test_evaluate_refuses_labels_derived_by_another_rule(drawn_run: Path, separate: Path, tmp_path: Path) -> None:

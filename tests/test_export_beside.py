@@ -97,7 +97,7 @@ def test_an_unsure_answer_is_none(labels: dict[str, Any]) -> None:
     said = example.say_labels(np.array([0.1, 0.5, 0.3, 0.1], np.float32), head)
     assert said["label"] is None
     assert said["confidence"] == 0.5
-    assert said["reason"] == "its probability 0.50 is below min_probability 0.60"
+    assert said["reason"] == "its confidence 0.50 is below min_probability 0.60"
 
 
 @pytest.mark.parametrize("least", [0.6, 0.501, 0.5000004, 1.0])

@@ -351,7 +351,7 @@ def test_what_is_left_to_people_is_shown_with_its_reason(tmp_path: Path) -> None
         },
     }
     for head in heads.values():
-        head |= {"confidence": 0.41, "reason": "its probability 0.41 is below min_probability 0.60"}
+        head |= {"confidence": 0.41, "reason": "its confidence 0.41 is below min_probability 0.60"}
     sure = {"kind": "categorical", "label": "whole", "probabilities": {"minor": 0, "whole": 1}, "confidence": 1.0}
     none = {"kind": "multi_label", "labels": [], "probabilities": {"dent": 0.01}, "confidence": 0.99}
     with Journal(tmp_path / "answers.jsonl") as journal:
@@ -370,7 +370,7 @@ def test_what_is_left_to_people_is_shown_with_its_reason(tmp_path: Path) -> None
         first, second = csv.DictReader(file)
     assert [first[column] for column in ("severity", "type", "mask_percent")] == ["", "", ""]
     assert (first["severity_probability"], first["mask_percent_damage"]) == ("0.41", "4.5")
-    assert first["type_reason"] == "its probability 0.41 is below min_probability 0.60"
+    assert first["type_reason"] == "its confidence 0.41 is below min_probability 0.60"
     assert (second["severity"], second["type"], second["severity_reason"]) == ("whole", "NULL", "")
     job = {"model": "m", "model_sha256": "0" * 64, "carclf_version": "1", "views": 6, "trained_views": 2}
     report = Report(
@@ -386,7 +386,7 @@ def test_what_is_left_to_people_is_shown_with_its_reason(tmp_path: Path) -> None
         ("2", "1", "-1.0"),
         ("1", "1", "-1.0"),
     ]
-    assert page.text.count("its probability 0.41 is below min_probability 0.60") == 4
+    assert page.text.count("its confidence 0.41 is below min_probability 0.60") == 4
     assert "Looked at in 6 views; the heads were fitted, calibrated and judged with 2." in page.text
     (sheet,) = write_sheets(report.shown, Thumbnails(tmp_path, {}), tmp_path)
     assert sheet.name == "contact_sheet.png"

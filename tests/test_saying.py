@@ -44,7 +44,7 @@ def test_a_label_that_is_not_sure_enough_is_null_and_says_why() -> None:
         "kind": "categorical",
         "label": None,
         "confidence": 0.41,
-        "reason": "its probability 0.41 is below min_probability 0.60",
+        "reason": "its confidence 0.41 is below min_probability 0.60",
         "probabilities": dict(zip(NAMES, probabilities, strict=True)),
     }
     told = say("categorical", probabilities, 0.4)
@@ -61,7 +61,7 @@ def test_labels_are_as_sure_as_that_all_are_right_given_or_not() -> None:
 
 def test_numbers_that_look_the_same_are_told_with_more_digits() -> None:
     reason = say("categorical", [0.5996, 0.4004, 0], 0.6)["reason"]
-    assert reason == "its probability 0.5996 is below min_probability 0.6000"
+    assert reason == "its confidence 0.5996 is below min_probability 0.6000"
 
 
 def test_a_head_that_never_answers_leaves_even_what_is_certain_to_people() -> None:
@@ -86,7 +86,7 @@ def test_a_mask_is_as_sure_as_its_cells(marked: dict[tuple[int, int], tuple[floa
     assert say_mask(head, grid, mask, [])["confidence"] == pytest.approx(confidence, abs=1e-6)
     said = say_mask(replace(head, least_confidence=confidence + 0.01), grid, mask, [])
     assert said["damaged_percent"] is None
-    assert f"its probability {confidence:.2f} is below" in said["reason"]
+    assert f"its confidence {confidence:.2f} is below" in said["reason"]
     assert said["percent"]["dent"] == pytest.approx(100 * (mask == 1).mean(), abs=0.01)
 
 
@@ -110,7 +110,7 @@ def test_a_terminal_says_why_there_is_no_answer_and_a_pipe_null(
     monkeypatch.setattr("sys.stdout", screen)
     print_answers([answer])
     lines = screen.getvalue().splitlines()
-    assert lines[1].split(maxsplit=1)[1].startswith("cannot say: its probability 0.41 is below min_probability 0.60  ")
+    assert lines[1].split(maxsplit=1)[1].startswith("cannot say: its confidence 0.41 is below min_probability 0.60  ")
     assert lines[1].endswith("minor 41 %, severe 34 %, whole 25 %")
     for line, probability in zip(lines[2:], ("0.36", "0.50"), strict=True):
-        assert f"cannot say: its probability {probability} is below" in line
+        assert f"cannot say: its confidence {probability} is below" in line

@@ -157,7 +157,7 @@ def reason(confidence: float, least: float) -> str:
     if least >= 1:
         return "min_probability 1 leaves every photo to people"
     digits = next(n for n in range(2, 7) if n == 6 or f"{confidence:.{n}f}" != f"{least:.{n}f}")
-    return f"its probability {confidence:.{digits}f} is below min_probability {least:.{digits}f}"
+    return f"its confidence {confidence:.{digits}f} is below min_probability {least:.{digits}f}"
 
 
 def mask_confidence(probabilities: Array, thresholds: Array) -> float:
