@@ -47,7 +47,15 @@ LOG = logging.getLogger(__name__)
 
 
 def open_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
-    """Opens a trained model for classifying photos.
+    """Opens a trained model for classifying photos, with all heads in one go where OpenVINO runs its backbone.
+
+    Arguments and errors as of `read_predictor`.
+    """
+    return with_runs(read_predictor(config, model, views), config.results / CACHE)
+
+
+def read_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
+    """Reads a trained model, whose heads answer one by one: sooner there, but slower with many photos.
 
     Args:
         config: the config that it was trained with.
@@ -73,9 +81,9 @@ def open_predictor(config: Config, model: str | None = None, views: int | None =
         mask_heads |= read_mask_heads(run, own, _looked_through(own, backbone))
     ordered = {head: mask_heads[head] for head in config.heads if head in mask_heads}
     sha256 = model_digest(backbone, heads, ordered)
-    plain = Predictor(name, sha256, backbone, _choose_views(config, views), heads, ordered, num_workers(config))
-    _warn_of_views(plain, config.training.views)
-    return with_runs(plain, config.results / CACHE)
+    predictor = Predictor(name, sha256, backbone, _choose_views(config, views), heads, ordered, num_workers(config))
+    _warn_of_views(predictor, config.training.views)
+    return predictor
 
 
 def _choose_views(config: Config, views: int | None) -> int:
@@ -146,7 +154,7 @@ def evaluate_config(
     workers, seed = num_workers(config), config.cross_validation.seed
     owners = {head.masks_of: config.heads[head.masks_of] for head in asked.values() if head.masks_of is not None}
     dataset = _take_heads(make_dataset(photos, labels, owners | asked, annotations, "skip", workers), asked)
-    predictor = open_predictor(config, model)
+    predictor = read_predictor(config, model)
     run = RunDir(config.results / predictor.model)
     _check_classes(run, predictor, dataset, asked)
     sights = _look(config, predictor, dataset)
