@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,11 @@ def test_what_openvino_cannot_convert_is_told(graph: FrozenGraph, monkeypatch: p
     monkeypatch.setattr(import_openvino(), "convert_model", refuse)
     with pytest.raises(EngineError, match=r"OpenVINO cannot convert it \(no rule for Op\)\. Set engine to tensorflow"):
         convert_to_openvino(graph.function)
+
+
+def test_a_converted_network_names_no_folder_of_this_machine(graph: FrozenGraph, tmp_path: Path) -> None:
+    import_openvino().save_model(convert_to_openvino(graph.function), tmp_path / "network.xml")
+    assert tempfile.gettempdir() not in (tmp_path / "network.xml").read_text()
 
 
 def test_openvino_sends_and_leaves_nothing(tmp_path: Path) -> None:
