@@ -101,7 +101,7 @@ def _combine_label(said: Sequence[Fields], rule: HeadRule) -> dict[str, Any]:
     confidence, least = rounded[label], rule.least_confidence
     combined: dict[str, Any] = {"label": label, "confidence": confidence, "probabilities": rounded}
     if not is_told(confidence, least):
-        reason = f"the photos disagree: its confidence {confidence:.3f} is below min_probability {least:.3f}"
+        reason = f"the photos disagree: the case's confidence {confidence:.3f} is below min_probability {least:.3f}"
         combined |= {"label": None, "reason": reason}
     return combined
 

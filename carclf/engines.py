@@ -79,9 +79,7 @@ def convert_to_openvino(function: Any) -> Any:
         with tempfile.TemporaryDirectory() as scratch:  # a pruned function converts only by way of a SavedModel
             tf.saved_model.save(module, scratch, signatures={"serving_default": function})
             model = openvino.convert_model(scratch)
-        model.set_rt_info(
-            "", ["conversion_parameters", "input_model"]
-        )  # else the scratch folder: other bytes each time
+        model.set_rt_info("", ["conversion_parameters", "input_model"])  # else the scratch folder
     except Exception as error:  # the converter raises many kinds
         raise openvino_error("convert", error) from error
     return model

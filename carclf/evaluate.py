@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from carclf.calibration import decide
-from carclf.errors import AnnotationError
+from carclf.dataset import Dataset
 from carclf.groups import hash_photos, make_groups
 from carclf.heads import Head
 from carclf.images import read_photo
@@ -77,11 +77,7 @@ def evaluate_head(
 def evaluate_masks(
     run: RunDir, name: str, head: MaskHead, sight: Sight, rows: tuple[Array, Array], seed: int
 ) -> dict[str, Any]:
-    """Scores one segmentation head; arguments as in `evaluate_head`.
-
-    Raises:
-        AnnotationError: if no pixel is judged.
-    """
+    """Scores one segmentation head; arguments as in `evaluate_head`. Some pixel must be judged."""
     data, (judged, group) = sight.dataset.heads[name], rows
     judged = judged[data.labelled[judged]]
     photos = [sight.dataset.photos[row] for row in judged]
@@ -90,11 +86,6 @@ def evaluate_masks(
     probabilities, thresholds = zip(*((fold["mean_mask"], fold["mean_mask_thresholds"]) for fold in folds), strict=True)
     mean_mask = MeanMask(np.mean(probabilities, axis=0), np.mean(thresholds, axis=0))
     counted = judge_photos(_answers(head, sight, judged), head.decider, mean_mask, loaders)
-    if not counted.pixels.any():
-        raise AnnotationError(
-            f"{name}: no pixel of the set's {len(photos)} masks is judged: all are {IGNORED_PIXEL}. "
-            "Give other annotations, or none for this head."
-        )
     record = MaskCounts(
         head.label_set.names,
         tuple(photo.name for photo in photos),
@@ -108,6 +99,13 @@ def evaluate_masks(
     )
     choices = [{"fold": 0, "thresholds": head.thresholds.tolist()}]
     return mask_results(record, [], choices, seed, _cutoffs(head))
+
+
+def has_judged_pixel(dataset: Dataset, name: str, judged: Array) -> bool:
+    """Whether a pixel of a segmentation head's masks is judged, among photos int64 (m,); reads until one is found."""
+    data = dataset.heads[name]
+    rows = judged[data.labelled[judged]]
+    return any((load_truth(data, dataset.photos[row], int(row)).mask != IGNORED_PIXEL).any() for row in rows)
 
 
 def _cutoffs(head: Head | MaskHead) -> Cutoffs | None:

@@ -25,7 +25,7 @@ from carclf.config_data import AnnotationConfig
 from carclf.config_heads import HeadConfig
 from carclf.dataset import Dataset, make_dataset
 from carclf.errors import CarclfError, ConfigError, LabelError, RunDirError, did_you_mean, raise_all
-from carclf.evaluate import evaluate_head, evaluate_masks, group_set
+from carclf.evaluate import evaluate_head, evaluate_masks, group_set, has_judged_pixel
 from carclf.files import write_json, write_text
 from carclf.heads import Head
 from carclf.labels import read_label_table
@@ -49,13 +49,13 @@ LOG = logging.getLogger(__name__)
 def open_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
     """Opens a trained model for classifying photos, with all heads in one go where OpenVINO runs its backbone.
 
-    Arguments and errors as of `read_predictor`.
+    Arguments and errors as of `load_predictor`.
     """
-    return with_runs(read_predictor(config, model, views), config.results / CACHE)
+    return with_runs(load_predictor(config, model, views), config.results / CACHE)
 
 
-def read_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
-    """Reads a trained model, whose heads answer one by one: sooner there, but slower with many photos.
+def load_predictor(config: Config, model: str | None = None, views: int | None = None) -> Predictor:
+    """Loads a trained model, whose heads answer one by one: sooner there, but slower with many photos.
 
     Args:
         config: the config that it was trained with.
@@ -154,7 +154,7 @@ def evaluate_config(
     workers, seed = num_workers(config), config.cross_validation.seed
     owners = {head.masks_of: config.heads[head.masks_of] for head in asked.values() if head.masks_of is not None}
     dataset = _take_heads(make_dataset(photos, labels, owners | asked, annotations, "skip", workers), asked)
-    predictor = read_predictor(config, model)
+    predictor = load_predictor(config, model)
     run = RunDir(config.results / predictor.model)
     _check_classes(run, predictor, dataset, asked)
     sights = _look(config, predictor, dataset)
@@ -242,7 +242,7 @@ def _scorable(dataset: Dataset, judged: Array) -> list[str]:
     """The heads that some of the judged photos are labelled for; says which are left out.
 
     Raises:
-        CarclfError: if there is none.
+        CarclfError: if there is none, or no pixel of the masks of those is judged.
     """
     known = [name for name, head in dataset.heads.items() if head.labelled[judged].any()]
     left = [name for name in dataset.heads if name not in known]
@@ -253,7 +253,13 @@ def _scorable(dataset: Dataset, judged: Array) -> list[str]:
         )
     if left:
         LOG.warning("evaluate: %s not scored: all photos labelled for it were in training.", " and ".join(left))
-    return known
+    masks = [name for name in known if dataset.heads[name].kind == "segmentation"]
+    ignored = [name for name in masks if not has_judged_pixel(dataset, name, judged)]
+    if ignored:
+        LOG.warning("evaluate: %s not scored: all pixels of the masks are ignored ones.", " and ".join(ignored))
+    if ignored == known:
+        raise CarclfError("evaluate: nothing is left to be scored. Give other annotations.")
+    return [name for name in known if name not in ignored]
 
 
 def _check_classes(run: RunDir, predictor: Predictor, dataset: Dataset, asked: Mapping[str, HeadConfig]) -> None:

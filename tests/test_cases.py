@@ -102,7 +102,7 @@ def test_photos_that_disagree_leave_the_case_to_people() -> None:
     said = combined(label(0.8, 0.1, 0.1), label(0.1, 0.8, 0.1), least=0.6)
     assert said["label"] is None
     assert said["confidence"] == 0.45
-    assert said["reason"] == "the photos disagree: its confidence 0.450 is below min_probability 0.600"
+    assert said["reason"] == "the photos disagree: the case's confidence 0.450 is below min_probability 0.600"
 
 
 def test_photos_that_cannot_say_do_not_count_unless_all_cannot() -> None:

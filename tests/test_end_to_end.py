@@ -15,7 +15,7 @@ from carclf.asking import list_photos
 from carclf.cli import main
 from carclf.config import read_config
 from carclf.config_data import AnnotationConfig
-from carclf.errors import AnnotationError, CarclfError, LabelError, RunDirError
+from carclf.errors import CarclfError, LabelError, RunDirError
 from carclf.labels import IGNORED_PIXEL
 from carclf.saying import Answer
 from carclf.terminal import print_evaluation, print_summary
@@ -169,8 +169,9 @@ def separate(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_evaluate_scores_a_separate_set_and_leaves_out_what_training_has_seen(
-    drawn_run: Path, separate: Path, capsys: pytest.CaptureFixture[str]
+    drawn_run: Path, separate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("carclf.using.with_runs", lambda *_: pytest.fail("merged for nothing"))
     config = read_config(drawn_run / "config.json")
     masks = AnnotationConfig(format="masks", path=separate / "masks", head="damage_mask")
     tree = evaluate_config(config, None, separate / "photos", separate / "labels.csv", [masks])
@@ -282,16 +283,20 @@ def test_evaluate_refuses_training_photos_alone_and_other_classes(
         evaluate_config(read_config(tmp_path / "config.json"), None, separate / "photos", separate / "labels.csv")
 
 
-def test_evaluate_refuses_masks_in_which_nothing_is_judged(drawn_run: Path, separate: Path, tmp_path: Path) -> None:
+def test_evaluate_leaves_out_masks_in_which_nothing_is_judged(
+    drawn_run: Path, separate: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     table = pd.read_csv(separate / "labels.csv", keep_default_na=False)
-    table[table["damage"] != "whole"].to_csv(tmp_path / "labels.csv", index=False)
+    table = table[table["damage"] != "whole"]
     for path in (separate / "masks").iterdir():
         with Image.open(path) as mask:
             Image.new("L", mask.size, IGNORED_PIXEL).save(tmp_path / path.name)
-    masks = AnnotationConfig(format="masks", path=tmp_path, head="damage_mask")
+    masks = [AnnotationConfig(format="masks", path=tmp_path, head="damage_mask")]
+    table.to_csv(tmp_path / "labels.csv", index=False)
     config = read_config(drawn_run / "config.json")
-    with pytest.raises(AnnotationError, match=r"damage_mask: no pixel of the set's \d+ masks is judged: all are 255\."):
-        evaluate_config(config, None, separate / "photos", tmp_path / "labels.csv", [masks])
+    tree = evaluate_config(config, None, separate / "photos", tmp_path / "labels.csv", masks)
+    assert list(tree["heads"]) == ["severity", "damage_type"]
+    assert "damage_mask not scored: all pixels of the masks are ignored ones." in caplog.text
 
 
 def test_evaluate_refuses_labels_derived_by_another_rule(drawn_run: Path, separate: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from tests.mask_photos import (
     scrambled_inside,
 )
 
-ONCE = changed(QUICK, refit=False)
+ONCE = changed(QUICK, refit=False, epoch_previews=0)
 SCRATCH = effective_training(
     "flexunet",
     MaskTrainingConfig(epochs=14, patience=4, learning_rate=0.01, batch_size=8),
@@ -64,8 +64,8 @@ def fit(photos: Photos) -> MaskFit:
 
 @pytest.fixture(scope="module")
 def once(photos: Photos) -> MaskFit:
-    """Without a refit."""
-    return fit_mask_head(photos[0], SPLIT, ONCE, SEED)
+    """Without a refit; previews are shown only if they are asked for."""
+    return fit_mask_head(photos[0], SPLIT, ONCE, SEED, lambda *_: pytest.fail("shown"))
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +202,18 @@ def assert_same_fit(one: MaskFit, other: MaskFit) -> None:
         assert losses_of(one.history, split) == losses_of(other.history, split)
 
 
+def test_a_network_that_was_fitted_in_fewer_bits_answers_with_all_of_them(photos: Photos) -> None:
+    data = photos[0]
+    fit = fit_mask_head(data, SPLIT, changed(ONCE, epochs=1, precision="bfloat16"), SEED)
+    loaded = MaskDecoder.from_arrays(fit.decoder.to_arrays())
+    answers, expected = (decoder.predict_photos(data.reader, TEST_ROWS) for decoder in (fit.decoder, loaded))
+    np.testing.assert_array_equal(answers, expected)
+    assert (answers != answers.astype(tf.bfloat16.as_numpy_dtype)).mean() > 0.9
+
+
 def test_another_seed_or_fold_gives_another_network(photos: Photos, once: MaskFit) -> None:
     for fold, seed in ((2, SEED), (SPLIT.fold, SEED + 1)):
-        other = fit_mask_head(photos[0], replace(SPLIT, fold=fold), ONCE, seed, lambda *_: pytest.fail("shown unasked"))
+        other = fit_mask_head(photos[0], replace(SPLIT, fold=fold), ONCE, seed)
         assert differ(other.decoder.to_arrays(), once.decoder.to_arrays())
 
 

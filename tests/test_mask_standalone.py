@@ -15,7 +15,8 @@ from carclf.app import read_dataset, run_config
 from carclf.config import Config, read_config
 from carclf.config_data import AnnotationConfig
 from carclf.dataset import Dataset
-from carclf.errors import RunDirError
+from carclf.errors import CarclfError, RunDirError
+from carclf.labels import IGNORED_PIXEL
 from carclf.mask_fold import FoldData, FoldWork, fit_fold, load_truth, read_fold_mask, read_scores, score_fold
 from carclf.mask_previews import Previews
 from carclf.masks.scoring import confusion_counts
@@ -61,9 +62,7 @@ def config(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     }
     changes = {"backbones": {}, "models": [], "heads": heads, "mask_training": TRAINING, "workers": 1}
     made = read_config(write_config(folder, photos, **changes))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "_draw", lambda *_: None)
-        run_config(made)
+    run_config(made)
     return made
 
 
@@ -77,10 +76,7 @@ def dataset(config: Config) -> Dataset:
     return read_dataset(config)
 
 
-def test_every_head_has_its_files_and_they_are_fitted_once(
-    run: RunDir, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "_draw", lambda *_: None)
+def test_every_head_has_its_files_and_they_are_fitted_once(run: RunDir, config: Config) -> None:
     assert config.runs == ("standalone",)
     assert [path.name for path in config.results.iterdir() if (path / "config.json").exists()] == ["standalone"]
     for head, folds in zip(HEADS, (2, 1), strict=True):
@@ -344,3 +340,10 @@ def test_a_separate_set_is_scored(config: Config, run: RunDir, tmp_path: Path) -
         assert 0 <= head["metrics"]["recall"]["mean"] <= 1
         assert head["metrics"]["dice_coef_multiclass"]["mean"] is not None
     assert json.loads((run.path / "evaluation.json").read_text())["heads"] == tree["heads"]
+    lines = (folder / "labels.csv").read_text().splitlines()
+    (folder / "labels.csv").write_text("\n".join(line for line in lines if ",whole," not in line))
+    for path in (folder / "masks").iterdir():
+        with Image.open(path) as mask:
+            Image.new("L", mask.size, IGNORED_PIXEL).save(path)
+    with pytest.raises(CarclfError, match=r"evaluate: nothing is left to be scored\. Give other annotations\."):
+        evaluate_config(config, None, folder / "photos", folder / "labels.csv", [masks])

@@ -33,7 +33,7 @@ FOUND = 70  # percent of the pixels whose probability is below the threshold: th
 
 @pytest.fixture(scope="module", autouse=True)
 def heads_one_by_one() -> Iterator[None]:
-    """Merging networks takes seconds, and changes nothing of what is written (test_merged.py)."""
+    """Merging networks takes seconds; merged ones say the same to rounding (test_merged.py)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("carclf.using.with_runs", lambda predictor, cache: predictor)
         yield

@@ -20,6 +20,7 @@ from carclf.pretrain import (
     TrainingSet,
     _find_maps,
     _make_batch,
+    _make_learner,
     draw_training_set,
 )
 
@@ -42,7 +43,7 @@ def make_network(architecture, alpha):
     images = keras.Input((None, None, 3))
     return keras.Model(images, trunk(layers.Rescaling(2.0, offset=-1.0)(images)))
 
-pretrain.make_network = make_network  # a MobileNet has eight times as many weights, and each is traced
+pretrain.make_network = make_network  # a MobileNet has ten times as many layers, and each is traced
 for name in ("one", "two"):
     pretrain.train_embedded(Path(sys.argv[1]) / name, pretrain.{FEW!r}, workers=1)
 """
@@ -113,13 +114,16 @@ def test_training_twice_gives_the_same_weights_and_saves_a_model_with_its_facts(
     assert made["photos"] == FEW.photos
 
 
-def test_masks_are_learnt_from_maps_that_are_so_many_times_smaller() -> None:
+def test_a_mobilenet_learns_masks_from_maps_that_are_so_many_times_smaller() -> None:
     import keras
 
-    trunk = make_network("MobileNet", TINY.alpha).layers[-1]
+    network = make_network("MobileNet", TINY.alpha)
+    trunk = network.layers[-1]
     photo = np.zeros((1, 64, 128, 3), np.float32)
     maps = keras.Model(trunk.inputs[0], _find_maps(keras, trunk))(photo)
     assert [level.shape[1:3] for level in maps] == [(64 // stride, 128 // stride) for stride in STRIDES]
+    shapes = [output.shape for output in _make_learner(keras, network)([photo])]
+    assert shapes == [(1, 4), (1, 3), (1, 5), (1, SECTORS), (1, 64 // MASK_STRIDE, 128 // MASK_STRIDE, 1)]
 
 
 def test_embedded_backbone_is_small_and_says_how_it_was_made(facts: dict[str, Any]) -> None:

@@ -28,11 +28,11 @@ def execute(options: argparse.Namespace) -> int:
     config = read_config(options.config)
     choose_format(options.format, options.precision)
     from carclf.export.job import ExportRequest, check_request, export_model
-    from carclf.using import read_predictor
+    from carclf.using import load_predictor
 
     request = ExportRequest(options.format, options.precision, options.to)
     check_request(request)
-    _print_done(options.to, export_model(config, read_predictor(config, options.model), request))
+    _print_done(options.to, export_model(config, load_predictor(config, options.model), request))
     return DONE
 
 
