@@ -28,7 +28,7 @@ from carclf.errors import CarclfError, ConfigError, LabelError, RunDirError, did
 from carclf.evaluate import evaluate_head, evaluate_masks, group_set, has_judged_pixel
 from carclf.files import write_json, write_text
 from carclf.heads import Head
-from carclf.labels import read_label_table
+from carclf.labels import IGNORED_PIXEL, read_label_table
 from carclf.mask_heads import MaskHead
 from carclf.mask_judging import read_mask_sums
 from carclf.merged_runs import with_runs
@@ -256,9 +256,11 @@ def _scorable(dataset: Dataset, judged: Array) -> list[str]:
     masks = [name for name in known if dataset.heads[name].kind == "segmentation"]
     ignored = [name for name in masks if not has_judged_pixel(dataset, name, judged)]
     if ignored:
-        LOG.warning("evaluate: %s not scored: all pixels of the masks are ignored ones.", " and ".join(ignored))
-    if ignored == known:
-        raise CarclfError("evaluate: nothing is left to be scored. Give other annotations.")
+        names = " and ".join(ignored)
+        told = f"evaluate: all pixels of the masks of {names} are ignored ones ({IGNORED_PIXEL} in a mask picture)"
+        if ignored == known:
+            raise CarclfError(f"{told}: nothing is left to be scored. Give other annotations.")
+        LOG.warning("%s: not scored.", told)
     return [name for name in known if name not in ignored]
 
 

@@ -296,7 +296,10 @@ def test_evaluate_leaves_out_masks_in_which_nothing_is_judged(
     config = read_config(drawn_run / "config.json")
     tree = evaluate_config(config, None, separate / "photos", tmp_path / "labels.csv", masks)
     assert list(tree["heads"]) == ["severity", "damage_type"]
-    assert "damage_mask not scored: all pixels of the masks are ignored ones." in caplog.text
+    assert (
+        "evaluate: all pixels of the masks of damage_mask are ignored ones (255 in a mask picture): not scored."
+        in caplog.text
+    )
 
 
 def test_evaluate_refuses_labels_derived_by_another_rule(drawn_run: Path, separate: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tests.drawn_set import draw_set, write_config
 NETWORK = {"name": "flexunet", "base_filters": 4, "base_kernels": [3, 3], "num_layers": 3}
 TRAINING = {"epochs": 2, "patience": 1, "batch_size": 8, "learning_rate": 0.01}
 HEADS = ("damage_mask", "in_tiles")
+Copied = tuple[RunDir, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,15 @@ def dataset(config: Config) -> Dataset:
     return read_dataset(config)
 
 
+@pytest.fixture
+def copied(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copied:
+    """A copy of the run that may be changed, and a config for it that is to be written; nothing is drawn."""
+    monkeypatch.setattr(app, "_draw", lambda *_: None)
+    shutil.copytree(config.results, tmp_path / "results")
+    given = {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    return RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json") | given
+
+
 def test_every_head_has_its_files_and_they_are_fitted_once(run: RunDir, config: Config) -> None:
     assert config.runs == ("standalone",)
     assert [path.name for path in config.results.iterdir() if (path / "config.json").exists()] == ["standalone"]
@@ -92,18 +102,15 @@ def test_every_head_has_its_files_and_they_are_fitted_once(run: RunDir, config: 
 
 
 def test_what_is_deleted_or_decided_otherwise_is_made_again_without_a_fit(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    copied: Copied, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(config.results, tmp_path / "results")
-    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
-    given |= {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    run, given = copied
     known = (run.path / "in_tiles" / "fold0_scores.npz").read_bytes()
     (run.path / "in_tiles" / "fold0_scores.npz").unlink()
     (run.path / "damage_mask" / "regions.csv").unlink()
     given["heads"]["damage_mask"]["regions"]["min_probability"] = 0.0
     (tmp_path / "config.json").write_text(json.dumps(given))
     monkeypatch.setattr(mask_judging, "fit_fold", lambda *_: pytest.fail("fitted again"))
-    monkeypatch.setattr(app, "_draw", lambda *_: None)
     tree = run_config(read_config(tmp_path / "config.json"))["standalone"]
     assert (run.path / "in_tiles" / "fold0_scores.npz").read_bytes() == known
     before = json.loads((config.results / "standalone" / "results.json").read_text())
@@ -119,11 +126,9 @@ def test_what_is_deleted_or_decided_otherwise_is_made_again_without_a_fit(
 
 
 def test_what_was_judged_of_a_lost_network_is_judged_again(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(config.results, tmp_path / "results")
-    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
-    given |= {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    run, given = copied
     (tmp_path / "config.json").write_text(json.dumps(given))
     names = ("in_tiles/fold0.npz", "in_tiles/fold0_scores.npz")
     before = [(run.path / name).read_bytes() for name in names]
@@ -135,19 +140,16 @@ def test_what_was_judged_of_a_lost_network_is_judged_again(
         score_fold(run, work, data, fold)
 
     monkeypatch.setattr(mask_judging, "score_fold", note)
-    monkeypatch.setattr(app, "_draw", lambda *_: None)
     run_config(read_config(tmp_path / "config.json"))
     assert judged == [("in_tiles", 0)]
     assert [(run.path / name).read_bytes() for name in names] == before  # the same network, here
 
 
 def test_a_run_of_an_earlier_version_is_fitted_again_only_where_a_precision_is_wanted(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    copied: Copied, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Earlier versions kept neither inner answers nor how sure masks are."""
-    shutil.copytree(config.results, tmp_path / "results")
-    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
-    given |= {"results": str(tmp_path / "results"), "images": str(tmp_path / "images")}
+    run, given = copied
     for path in run.path.glob("*/fold*.npz"):
         arrays = run.read_arrays(str(path.relative_to(run.path)))
         old = {key: each for key, each in arrays.items() if key != "confidence" and not key.startswith("inner:")}
@@ -172,7 +174,6 @@ def test_a_run_of_an_earlier_version_is_fitted_again_only_where_a_precision_is_w
         fit_fold(run, work, data, fold, seed)
 
     monkeypatch.setattr(mask_judging, "fit_fold", note)
-    monkeypatch.setattr(app, "_draw", lambda *_: None)
     run_config(changed)
     assert fitted == [("in_tiles", 0)]
     assert "in_tiles/fold0.npz: fitted by a version that kept nothing to choose a min_probability from" in caplog.text
@@ -318,10 +319,9 @@ def test_a_photo_is_looked_at_as_in_training_or_not_at_all(
         open_predictor(read_config(tmp_path / "config.json"))
 
 
-def test_a_run_of_an_earlier_version_is_refused(config: Config, tmp_path: Path) -> None:
-    shutil.copytree(config.results, tmp_path / "results")
-    run, given = RunDir(tmp_path / "results" / "standalone"), config.model_dump(mode="json")
-    (tmp_path / "config.json").write_text(json.dumps(given | {"results": str(tmp_path / "results")}))
+def test_a_run_of_an_earlier_version_is_refused(copied: Copied, tmp_path: Path) -> None:
+    run, given = copied
+    (tmp_path / "config.json").write_text(json.dumps(given))
     for head in given["heads"].values():
         del head["architecture"], head["mask_training"], head["regions"]
     run.write_json("config.json", given)
@@ -340,10 +340,15 @@ def test_a_separate_set_is_scored(config: Config, run: RunDir, tmp_path: Path) -
         assert 0 <= head["metrics"]["recall"]["mean"] <= 1
         assert head["metrics"]["dice_coef_multiclass"]["mean"] is not None
     assert json.loads((run.path / "evaluation.json").read_text())["heads"] == tree["heads"]
+
+
+def test_a_separate_set_in_which_nothing_is_judged_is_refused(config: Config, tmp_path: Path) -> None:
+    folder = draw_set(tmp_path / "set", count=8, seed=99)
+    masks = AnnotationConfig(format="masks", path=folder / "masks", head="damage_mask")
     lines = (folder / "labels.csv").read_text().splitlines()
     (folder / "labels.csv").write_text("\n".join(line for line in lines if ",whole," not in line))
     for path in (folder / "masks").iterdir():
         with Image.open(path) as mask:
             Image.new("L", mask.size, IGNORED_PIXEL).save(path)
-    with pytest.raises(CarclfError, match=r"evaluate: nothing is left to be scored\. Give other annotations\."):
+    with pytest.raises(CarclfError, match="evaluate: all pixels of the masks of damage_mask and in_tiles are ignored"):
         evaluate_config(config, None, folder / "photos", folder / "labels.csv", [masks])
