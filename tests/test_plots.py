@@ -106,8 +106,14 @@ def test_reliability_shows_before_and_after_temperature(tmp_path: Path, kind: st
     assert_nothing_is_clipped(picture)
 
 
-@pytest.mark.parametrize("kind", ["categorical", "multi_label", "segmentation"])
-@pytest.mark.parametrize("least", [None, 0.6, 1.0])
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("categorical", None),
+        ("categorical", 1.0),
+        *((kind, 0.6) for kind in ("categorical", "multi_label", "segmentation")),
+    ],
+)
 def test_risk_and_coverage_show_the_curve_and_what_is_told(tmp_path: Path, kind: str, least: float | None) -> None:
     cutoffs = None if least is None else Cutoffs(np.full(5, least))
     if kind == "segmentation":
